@@ -10,8 +10,8 @@ import pytest
 from lengthwise import database, queue, settings
 from tests import caller
 from tests import servers as real
-from tests.published.hub import Hub
-from tests.published.hub import running as running_hub
+from tests.published.loopback.hub import Hub
+from tests.published.loopback.hub import running as running_hub
 
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("untimed", deadline=None)

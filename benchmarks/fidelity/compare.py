@@ -50,9 +50,10 @@ _EMBEDDER = "benchmarks.fidelity.transformers_reference:ReferenceEmbedder"
 
 
 class VectorTexts(NamedTuple):
-    """The ids of the texts whose vectors are compared: sentences, single numbers, and tweets to classify."""
+    """The ids of the texts whose vectors are compared: long and short sentences, single numbers, tweets to classify."""
 
     sentences: Ids
+    short: Ids
     numbers: Ids
     training: Ids
     is_flagged: Sequence[bool]
@@ -60,9 +61,10 @@ class VectorTexts(NamedTuple):
 
 
 class VectorFidelity(NamedTuple):
-    """The least cosines of sentences and of numbers to fp32, and how many of the classified texts change sides."""
+    """The least cosines of each sort of texts to fp32, and how many of the classified texts change sides."""
 
     least_cosine: float
+    least_of_short: float
     least_of_numbers: float
     flips: int
 
@@ -135,9 +137,9 @@ def compare_embedders(
     reference = runner.load(_REFERENCE, _EMBEDDER)
     flagged = torch.tensor(texts.is_flagged)
     classifier = LinearClassifier.trained(runner.answers(reference, texts.training), flagged)
-    sentences, numbers, classified = (
-        runner.answers(reference, ids) for ids in (texts.sentences, texts.numbers, texts.classified)
-    )
+    sorts = (texts.sentences, texts.short, texts.numbers)
+    truths = [runner.answers(reference, ids) for ids in sorts]
+    classified = runner.answers(reference, texts.classified)
     before = classifier.scores(classified)
     runner.say(f"the classifier flags {int((before >= 0.5).sum())} of {len(before)} texts")
     found = {}
@@ -145,9 +147,9 @@ def compare_embedders(
         if system.embedder is None:
             continue
         program = runner.load(name, system.embedder, is_peer=system.is_peer)
-        found[name] = VectorFidelity(
-            least_cosine(sentences, runner.answers(program, texts.sentences)),
-            least_cosine(numbers, runner.answers(program, texts.numbers)),
-            flips(before, classifier.scores(runner.answers(program, texts.classified))),
+        long, short, numbers = (
+            least_cosine(truth, runner.answers(program, ids)) for truth, ids in zip(truths, sorts, strict=True)
         )
+        after = classifier.scores(runner.answers(program, texts.classified))
+        found[name] = VectorFidelity(long, short, numbers, flips(before, after))
     return found

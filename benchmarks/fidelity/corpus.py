@@ -13,6 +13,8 @@ from lengthwise.text import sentence
 
 _RECORDS = Path(__file__).parents[2] / "docs" / "decisions"
 _LAST_RECORD = 60
+#: Tokens of a long sentence. In shorter ones, fewer errors of rounding cancel each other in the mean.
+LONG = 24
 #: Characters of a section that is long enough to be read.
 _LEAST = 600
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")

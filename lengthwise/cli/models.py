@@ -7,18 +7,16 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
-from lengthwise.cli import extras
+from lengthwise.cli import extras, interrupt
 from lengthwise.cli.connection import MISUSED, AsJson, Key, Url, connected, console, print_json
 from lengthwise.client import DEFAULT_URL
 
 app = typer.Typer(help="Add, check, list and prepare models on this machine.", no_args_is_help=True)
 
-#: Of ``model list``.
-_COLUMNS = (
-    *("model", "state", "kinds", "engine", "weights", "memory", "tokens/s", "items/s", "measured on"),
-    *("revision", "licence"),
+#: Said if a model's making was interrupted.
+_INTERRUPTED = (
+    "interrupted: nothing half-written stays; run the command again, which keeps the files that have arrived whole"
 )
 
 
@@ -70,41 +68,12 @@ def list_models(as_json: AsJson = False) -> None:
     if as_json:
         print_json([asdict(each) for each in found])
         return
-    table = Table(*_COLUMNS, box=None)
-    for each in found:
-        table.add_row(*map(Text, _cells(each)))  # no markup: names and revisions may hold brackets
-    console().print(table)
+    out = console()
+    for table in import_module("lengthwise.models.listing.tables").tables(found, out):
+        out.print(table)
     for each in found:
         if each.unusable:
             _say_unusable(each.name, each.unusable.reason, each.unusable.remedy)
-
-
-def _cells(entry: Any) -> tuple[str, ...]:
-    """The row of a model, in the order of ``_COLUMNS``."""
-    return (
-        entry.name,
-        f"unusable: {entry.unusable.code}" if entry.unusable else "usable",
-        ", ".join(_kind(kind, len(entry.pairs.get(kind, ()))) for kind in entry.kinds) or "none",
-        entry.engine if entry.engine == "openai" else f"{entry.engine}, {entry.quantization}",
-        "" if entry.weights_bytes is None else _megabytes(entry.weights_bytes),
-        *_figures(entry.load),
-        entry.revision or "",
-        entry.licence or ("not named" if entry.folder else ""),
-    )
-
-
-def _kind(name: str, n_pairs: int) -> str:
-    return f"{name} ({n_pairs} pair{'s' * (n_pairs != 1)})" if n_pairs else name
-
-
-def _figures(load: Any) -> tuple[str, str, str, str]:
-    if load is None:
-        return "", "", "", "not measured"
-    return _megabytes(load.memory_bytes), f"{load.tokens_per_second:.0f}", f"{load.items_per_second:.1f}", load.place
-
-
-def _megabytes(n_bytes: int) -> str:
-    return f"{n_bytes / 1e6:.1f} MB"
 
 
 @app.command()
@@ -122,6 +91,10 @@ PruneLayers = Annotated[
 Sparsity = Annotated[
     str | None, typer.Option(help="2:4 sets the two smallest of every four weights to zero. Needs --sample.")
 ]
+Harmless = Annotated[
+    list[str] | None,
+    typer.Option(metavar="LABEL", help="Label of a classifier that says that nothing is wrong; may be repeated."),
+]
 SampleFile = Annotated[Path | None, typer.Option(help="NDJSON file of items to measure speed and agreement on.")]
 
 
@@ -138,12 +111,21 @@ def add(
     prune_layers: PruneLayers = None,
     sparsity: Sparsity = None,
     sample: SampleFile = None,
+    harmless: Harmless = None,
 ) -> None:
     """Fetch a model, bring it into the form that is served, check it, and name it in models.toml."""
-    recipe = _recipe(quantize, prune_layers, sparsity)
-    import_module("worker.prepare.add").add(
-        source, name=name, folder=folder, revision=revision, recipe=recipe, sample=sample, is_dry=dry_run
-    )
+    with interrupt.catching(_INTERRUPTED):
+        recipe = _recipe(quantize, prune_layers, sparsity)
+        import_module("worker.prepare.add").add(
+            source,
+            name=name,
+            folder=folder,
+            revision=revision,
+            recipe=recipe,
+            sample=sample,
+            harmless=tuple(harmless or ()),
+            is_dry=dry_run,
+        )
 
 
 @app.command()
@@ -152,9 +134,10 @@ def check(name: Annotated[str, typer.Argument(help="The model's name in models.t
     extras.require("worker")
     from lengthwise import settings
 
-    settings.get().limit_threads()
-    if not import_module("worker.prepare.check").check(name):
-        raise typer.Exit(MISUSED)
+    with interrupt.catching("interrupted"):
+        settings.get().limit_threads()
+        if not import_module("worker.prepare.check").check(name):
+            raise typer.Exit(MISUSED)
 
 
 @app.command()
@@ -166,10 +149,14 @@ def prepare(
     prune_layers: PruneLayers = None,
     sparsity: Sparsity = None,
     sample: SampleFile = None,
+    harmless: Harmless = None,
 ) -> None:
     """Write a smaller model, and report what it costs in agreement with the original."""
-    recipe = _recipe(quantize, prune_layers, sparsity)
-    import_module("worker.prepare.add").prepare(source, target, revision=revision, recipe=recipe, sample=sample)
+    with interrupt.catching(_INTERRUPTED):
+        recipe = _recipe(quantize, prune_layers, sparsity)
+        import_module("worker.prepare.add").prepare(
+            source, target, revision=revision, recipe=recipe, sample=sample, harmless=tuple(harmless or ())
+        )
 
 
 def _recipe(quantize: str, prune_layers: str | None, sparsity: str | None) -> Any:

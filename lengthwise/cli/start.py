@@ -7,15 +7,15 @@ from typing import NoReturn
 
 
 def begin() -> None:
-    """From here on, ``lengthwise submit`` says that there is no job, if it is interrupted."""
-    if sys.argv[1:2] == ["submit"]:
+    """From here on, ``lengthwise submit`` says that there is no job, if it is interrupted; ``model`` ends at once."""
+    if sys.argv[1:2] in (["submit"], ["model"]):
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, _stop)
 
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:
-    sys.stderr.write("\nnothing was sent, so there is no job\n")
+    sys.stderr.write("\nnothing was sent, so there is no job\n" if sys.argv[1] == "submit" else "\ninterrupted\n")
     sys.exit(128 + number)
 
 

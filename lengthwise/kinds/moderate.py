@@ -32,7 +32,7 @@ class ModerateOptions(KindOptions):
 
     @classmethod
     def proposed(cls, facts: ModelFacts) -> Self | None:
-        return None if facts.labels is None else cls(harmless=facts.labels.harmless())
+        return None if facts.labels is None else cls(harmless=facts.harmless or facts.labels.harmless())
 
     @property
     def ignored_labels(self) -> Sequence[str]:

@@ -3,6 +3,7 @@
 Knows where a model's files are and what they are used for. Never loads weights.
 """
 
+import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from pydantic import Field, SerializeAsAny, ValidationError, field_validator, mo
 
 from lengthwise import entry_points
 from lengthwise.errors import ConfigurationError
-from lengthwise.models import model_shapes
+from lengthwise.models import hub_cache, model_shapes
 from lengthwise.models.fingerprint import fingerprint
 from lengthwise.models.kind_options import KindOptions, Table
 
@@ -123,15 +124,11 @@ class ModelSpec(Table):
             if not self.path.is_dir():
                 raise ConfigurationError(f"model {self.name}: the folder {self.path} does not exist")
             return self.path
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import LocalEntryNotFoundError
-
-        try:
-            return Path(snapshot_download(str(self.hub), revision=self.revision, local_files_only=True))
-        except LocalEntryNotFoundError:
-            raise ConfigurationError(
-                f"model {self.name} is not on this machine; fetch it: hf download {self.hub} --revision {self.revision}"
-            ) from None
+        found = hub_cache.folder(str(self.hub), self.revision)
+        if found is None:
+            fetch = f"fetch it: hf download {self.hub} --revision {self.revision}"
+            raise ConfigurationError(f"model {self.name} is not on this machine; {fetch}")
+        return found
 
     @cached_property
     def made_by(self) -> str:
@@ -196,7 +193,12 @@ class Catalog:
         """Reads ``models.toml``. Raises ``ConfigurationError``, which names the first mistake in it."""
         try:
             tables = tomllib.loads(path.read_text("utf-8")).get("models", {})
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except FileNotFoundError:
+            remedy = "name it in LENGTHWISE_MODELS, or write it: lengthwise model add NAME"
+            raise ConfigurationError(f"{path} does not exist: {remedy}") from None
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be read ({os.strerror(error.errno or 0)})") from None
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigurationError(f"{path}: {error}") from None
         if not isinstance(tables, dict):
             raise ConfigurationError(f"{path}: models is not a table")

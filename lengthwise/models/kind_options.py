@@ -60,6 +60,8 @@ class ModelFacts(NamedTuple):
     has_chat_template: bool
     #: What an embedder's files say to put before texts, by name.
     prompts: Mapping[str, str]
+    #: The labels of a classifier that say that nothing is wrong, if the operator named them.
+    harmless: tuple[str, ...] = ()
 
 
 class KindOptions(Table):

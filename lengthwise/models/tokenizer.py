@@ -94,15 +94,15 @@ class ModelTokenizer:
     def windows(self, texts: Sequence[str], size: int) -> list[list[TokenWindow]]:
         """Each text framed, as one window, or as several that overlap if it has more than ``size`` tokens."""
         return [
-            [TokenWindow(self._ids(encoding), 0, len(text))] if len(encoding) <= size else self._cut(text, size)
-            for text, encoding in zip(texts, self._encodings(texts, framed=True), strict=True)
+            [TokenWindow(ids, 0, len(text))] if len(ids) <= size else self._cut(text, size)
+            for text, ids in zip(texts, self.encode(texts, framed=True), strict=True)
         ]
 
     @_panics_named()
     def cut(self, texts: Sequence[str], encoded: Sequence[list[int]], size: int) -> list[list[int]]:
         """The ids of texts, which ``encode`` gave framed; a text of more than ``size`` tokens loses those of its end.
 
-        The frame stays. So transformers' tokenizers truncate, too.
+        The frame stays, and so does one token at least. So transformers' tokenizers truncate, too.
         """
         return [
             ids if len(ids) <= size else self._cut(text, size)[0].ids for text, ids in zip(texts, encoded, strict=True)
@@ -110,16 +110,20 @@ class ModelTokenizer:
 
     def _cut(self, text: str, size: int) -> list[TokenWindow]:
         encoding = self._encoders.plain.encode(text)
-        ids, places = self._ids(encoding), encoding.offsets
-        is_frame = encoding.special_tokens_mask
+        ids, is_frame = self._ids(encoding), encoding.special_tokens_mask
+        if 0 not in is_frame:
+            return [TokenWindow(ids, 0, len(text))]
         first, end = is_frame.index(0), len(ids) - is_frame[::-1].index(0)
+        own = list(zip(ids, encoding.offsets, strict=True))[first:end]
+        if not self._encoders.reachable.isdisjoint(encoding.ids[first:end]):
+            own = prompts.placed_plain(self._encoders, text, is_first=True)
         room = max(1, size - first - (len(ids) - end))
         overlap = int(room * _OVERLAP)
         windows = []
-        for start in range(first, max(first + 1, end - overlap), room - overlap):
-            stop = min(start + room, end)
-            framed = [*ids[:first], *ids[start:stop], *ids[end:]]
-            windows.append(TokenWindow(framed, places[start][0], places[stop - 1][1]))
+        for start in range(0, max(1, len(own) - overlap), room - overlap):
+            part = own[start : start + room]
+            framed = [*ids[:first], *(number for number, _ in part), *ids[end:]]
+            windows.append(TokenWindow(framed, part[0][1][0], part[-1][1][1]))
         return windows
 
     def _ids(self, encoding: Any) -> list[int]:

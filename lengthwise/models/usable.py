@@ -13,12 +13,12 @@ from lengthwise.models.catalog import ModelSpec
 #: Every ``ModelUnusable.code``, and what it means (docs/models.md lists them).
 CODES = {
     "folder_missing": "the folder of path does not exist",
-    "not_fetched": "the model of the hub is not on this machine",
+    "not_fetched": "the model of the hub is not on this machine as a whole",
     "manifest_differs": "a file is not the one that manifest.json lists",
     "config_unreadable": "config.json is missing, or it or generation_config.json has something wrong in it",
     "tokenizer_missing": "the folder has no tokenizer.json",
     "tokenizer_unreadable": "tokenizer.json is no tokenizer",
-    "weights_missing": "the folder has no weights",
+    "weights_missing": "the folder has no weights, or not all of them",
     "weights_pickled": "the folder has only pickled weights",
     "weights_quantized": "the weights are quantized in a way that is not read",
     "foreign_code": "config.json asks for code of the model's own, which transformers lacks",

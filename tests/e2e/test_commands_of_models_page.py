@@ -19,8 +19,8 @@ from tests import servers
 from tests.caller import KEY, bearer
 from tests.fakes import write_catalog
 from tests.ledger import POOL, knobs, outputs, state, submit
-from tests.published import documented
-from tests.published.hub import Hub
+from tests.published.loopback.hub import Hub
+from tests.published.pages import documented
 from tests.servers import free_port, wait_until
 from tests.workers import START_SECONDS
 

@@ -11,8 +11,8 @@ from huggingface_hub import constants
 
 from lengthwise import settings
 from lengthwise.cli.main import main
-from tests.published import page
-from tests.published.hub import TOKEN, Hub
+from tests.published.loopback.hub import TOKEN, Hub
+from tests.published.pages import page
 from tests.published.published import Published
 from tests.published.small import WEIGHTS, Refused
 
@@ -102,7 +102,7 @@ def small(tmp_path: Path) -> Path:
         (folder / name).mkdir(parents=True)
         (folder / name / "config.json").write_text(json.dumps({"of": name}))
     (folder / "README.md").write_text("---\nlicense: mit\n---\n")
-    (folder / "config.json").write_text('{"of": "the model"}')  # the cache keeps equal files once
+    (folder / "config.json").write_text('{"model_type": "bert", "architectures": ["BertModel"]}')
     (folder / "tokenizer.json").write_text('{"of": "the tokenizer"}')
     (folder / "onnx" / "model.onnx").write_bytes(b"x")
     (folder / WEIGHTS).write_bytes(bytes(range(256)) * 256)

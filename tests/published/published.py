@@ -9,7 +9,7 @@ Part = Callable[[Path], None]
 
 WRITES = ("chat", "generate")
 CONTINUES = ("generate",)
-TRANSLATES = ("translate", "generate")
+TRANSLATES = ("translate",)
 EMBEDS = ("embed",)
 MODERATES = ("moderate",)
 
@@ -34,8 +34,8 @@ class Direction:
 class Published:
     """A public repository.
 
-    ``kinds``: what it should serve; none if it must be refused, and then ``refused_for`` says what the refusal has to
-    be about. ``parts`` write its files, in this order.
+    ``kinds``: what it should serve once it is added; none if it must be refused, and then ``refused_for`` says what the
+    refusal has to be about. ``parts`` write its files, in this order.
     """
 
     name: str

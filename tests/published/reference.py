@@ -1,4 +1,4 @@
-"""What transformers answers for a published folder, in fp32: the truth that ours is compared with.
+"""What transformers answers for a published folder, in fp32 if nothing else is said: what ours is compared with.
 
 Vectors are made as sentence-transformers makes them. Everything is greedy, one input at a time.
 """
@@ -49,13 +49,14 @@ def loaded(published: Published, folder: Path, class_name: str, base: Path | Non
     """The model, and what transformers says of its weights: ``missing_keys``, ``unexpected_keys`` and others."""
     more: dict[str, Any] = {"gguf_file": published.gguf} if published.gguf else {}
     chosen = getattr(hub, class_name)
-    # What is published quantized has weights of the precision that its config names, once they are dequantized.
-    is_quantized = "quantization_config" in _config(base or folder)
-    dtype = "auto" if is_quantized else torch.float32
+    # Quantized weights become those of the precision that the config names; merged ones have that of the base.
+    is_rounded = base is not None or "quantization_config" in _config(folder)
+    dtype = "auto" if is_rounded else torch.float32
     found, report = chosen.from_pretrained(base or folder, dtype=dtype, output_loading_info=True, **more)
-    found.float()
     if base is not None:
         found.load_state_dict(adapter.merged(folder, found.state_dict()))
+    if is_rounded:
+        found.float()
     return found.eval(), report
 
 
@@ -124,9 +125,11 @@ def scores(published: Published, folder: Path, texts: Sequence[str]) -> list[dic
     return found
 
 
-def vectors(published: Published, folder: Path, texts: Sequence[str]) -> list[list[float]]:
-    """Vectors of texts, by the modules that the folder lists. No prompt is put in front."""
-    own, network = tokenizer(published, folder), model(published, folder, "AutoModel")
+def vectors(
+    published: Published, folder: Path, texts: Sequence[str], dtype: torch.dtype = torch.float32
+) -> list[list[float]]:
+    """Vectors of texts, by the modules that the folder lists, computed in ``dtype``. No prompt is put in front."""
+    own, network = tokenizer(published, folder), model(published, folder, "AutoModel").to(dtype)
     longest = _max_seq_length(folder, own)
     found = []
     for text in texts:
@@ -146,7 +149,7 @@ def _applied(place: Path, kind: str, vector: torch.Tensor) -> torch.Tensor:
     config = json.loads((place / "config.json").read_text())
     if kind == "Dense":
         assert config["activation_function"].endswith("Identity") and not config["bias"]
-        return vector @ load_file(place / "model.safetensors")["linear.weight"].T
+        return vector @ load_file(place / "model.safetensors")["linear.weight"].to(vector.dtype).T
     assert kind == "Pooling"
     [mode] = [name for name, is_on in config.items() if name.startswith("pooling_mode_") and is_on]
     pools = {"mean_tokens": vector.mean(0), "cls_token": vector[0], "lasttoken": vector[-1]}

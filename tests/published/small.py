@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.published.hub import Hub
+from tests.published.loopback.hub import Hub
 from worker.importing.fetch import fetch
 
 NAME = "example/small"

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from lengthwise.errors import ConfigurationError, ModelUnusable
 from lengthwise.kinds.kind import KindModel
 from lengthwise.models import labels, tokenizer, usable
 from lengthwise.models.catalog import ModelSpec
-from tests.published import reference, repositories
+from tests.published import distance, reference, repositories
 from tests.published.forms import texts
 from tests.published.published import Direction, Published
 from tests.unit.kinds.kind_calls import prompts_of
@@ -116,10 +117,11 @@ def differences(
     ]
     answers = sorted(completions(engine, requests), key=lambda completion: completion.id)
     if kind == "moderate":
-        truth = [list(each.values()) for each in reference.scores(published, folder, given)]
-        return _distance("scores", [answer.scores for answer in answers], truth, 1e-4)
+        theirs = [list(each.values()) for each in reference.scores(published, folder, given)]
+        return distance.of_scores([answer.scores for answer in answers], theirs)
     if kind == "embed":
-        return _distance("vectors", [a.vector for a in answers], reference.vectors(published, folder, given), 1e-6)
+        vectors = partial(reference.vectors, published, folder, given)
+        return distance.of_vectors([answer.vector for answer in answers], vectors(), partial(vectors, torch.float64))
     written = _written(published, folder, base, kind, given)
     same_prompts = [tuple(prompt.tokens) == tuple(each.prompt) for prompt, each in zip(prompts, written, strict=True)]
     same_answers = [_is_same(answer, each.tokens) for answer, each in zip(answers, written, strict=True)]
@@ -150,13 +152,6 @@ def _is_same(answer: Completion, truth: Sequence[int]) -> bool:
     """Ours may leave out the end token, and what the answer had to begin with."""
     ours, theirs = tuple(answer.tokens), tuple(truth)
     return ours in (theirs, theirs[:-1])
-
-
-def _distance(what: str, ours: Sequence[Sequence[float]], truth: Sequence[Sequence[float]], most: float) -> list[str]:
-    if [len(each) for each in ours] != [len(each) for each in truth]:
-        return [f"{what} have another size"]
-    found = max(float((torch.tensor(a) - torch.tensor(b)).abs().max()) for a, b in zip(ours, truth, strict=True))
-    return [f"{what} differ by {found:.1g}"] if found > most else []
 
 
 def table(verdicts: Sequence[Verdict]) -> str:

@@ -71,7 +71,7 @@ LATER = {
     "lengthwise.kinds.chat": "lengthwise.models.template",
     "lengthwise.kinds.moderation": "lengthwise.text.moderation",
     "lengthwise.kinds.translate": "lengthwise.kinds.translation",
-    "lengthwise.models.catalog": "huggingface_hub",
+    "lengthwise.models.hub_cache": "huggingface_hub",
 }
 
 

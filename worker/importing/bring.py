@@ -1,16 +1,17 @@
 """Brings a model from where it is published into a folder in the form that lengthwise loads."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from lengthwise.errors import ConfigurationError
-from lengthwise.models import model_file
+from lengthwise.models import model_file, model_shapes
 from lengthwise.models.published import licence
 from lengthwise.models.published.naming import said
 from lengthwise.models.tokenizer import TOKENIZER
 from worker.importing.fetch import fetch, is_hub_id
 from worker.importing.tokenizers import supply as tokenizers
-from worker.importing.weights import adapters, forms
+from worker.importing.weights import adapters, configuration, forms
 from worker.importing.weights import supply as weights
 
 GGUF = ".gguf"
@@ -29,23 +30,26 @@ class Brought(NamedTuple):
     warnings: list[str]
 
 
-def can_bring(origin: str) -> bool:
-    """Whether this may be a folder, a file or a hub id. It need not exist."""
-    return _is_folder(origin) or Path(origin).suffix == GGUF or is_hub_id(origin)
+def check_origin(origin: str, also: str = "") -> None:
+    """Raises ``ConfigurationError`` for what can be no folder, no .gguf file and no hub id. It need not exist.
+
+    ``also``: what else it is not.
+    """
+    if Path(origin).suffix == GGUF or _is(origin, Path.is_dir):
+        return
+    if _is(origin, Path.is_file):
+        raise ConfigurationError(f"{said(origin)} is a file: name the folder of the model, or a {GGUF} file")
+    if not is_hub_id(origin):
+        raise ConfigurationError(
+            f"{said(origin) or 'an empty name'} is {also}neither a folder, nor a {GGUF} file, nor a hub id: "
+            "correct the path, or name the model as its page on the hub does, such as owner/name"
+        )
 
 
-def no_model(origin: str, also: str = "") -> str:
-    """The line for a name that can be none. ``also``: what else it is not."""
-    return (
-        f"{said(origin) or 'an empty name'} is {also}neither a folder, nor a {GGUF} file, nor a hub id: correct the "
-        "path, or name the model as its page on the hub does, such as owner/name"
-    )
-
-
-def _is_folder(origin: str) -> bool:
+def _is(origin: str, what: Callable[[Path], bool]) -> bool:
     try:
-        return origin != "" and Path(origin).is_dir()
-    except OSError:  # too long for a name, or in a folder that is not to be read
+        return origin != "" and what(Path(origin))
+    except (OSError, ValueError):  # too long for a name, in a folder that is not to be read, or with a zero byte
         return False
 
 
@@ -62,7 +66,7 @@ def bring(origin: str, revision: str | None, folder: Path) -> Brought:
     """
     path, hub = Path(origin), None
     if not path.is_dir() and path.suffix != GGUF:
-        path, revision = fetch(origin, revision)
+        path, revision = fetch(origin, revision, refuse=lambda found: _refuse_unserved(origin, found))
         hub = origin
     elif not path.exists():
         raise ConfigurationError(f"{said(origin)} does not exist: correct the path, or fetch the file")
@@ -75,6 +79,16 @@ def bring(origin: str, revision: str | None, folder: Path) -> Brought:
     if path.is_dir():
         _link_others(path, folder)
     return Brought(name_of(origin), hub, revision, warnings)
+
+
+def _refuse_unserved(origin: str, folder: Path) -> None:
+    """Refuses a model that its ``config.json`` rules out, before its weights are fetched."""
+    if not (folder / model_shapes.CONFIG).is_file():  # as of an adapter
+        return
+    try:
+        configuration.read(folder)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{said(origin)}: {error}") from None
 
 
 def _tokenizer_of(source: Path) -> Path:

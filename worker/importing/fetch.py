@@ -1,22 +1,20 @@
 """Fetches a model from the hub into the hub's local cache: only the files that are used, and never code."""
 
 import glob
-import hashlib
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from huggingface_hub import HfApi, constants, get_session, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from lengthwise.errors import ConfigurationError
-from lengthwise.models.published.naming import said
+from lengthwise.models import hub_cache
+from worker.importing import progress, sums
 from worker.importing.explained import explained, not_here
-from worker.importing.progress import bars
 from worker.importing.weights.forms import PICKLE
 
 #: What is fetched beside the weights.
@@ -32,13 +30,13 @@ _WEIGHTS = (
     ("pytorch_model.bin",),
     ("pytorch_model.bin.index.json", "pytorch_model-*.bin"),
 )
+#: What weights end in.
+_LARGE = (".safetensors", ".bin")
 #: What other forms of weights end in.
 _FOREIGN = (".gguf", ".h5", ".msgpack", ".onnx", ".ot", ".tflite", ".mlmodel", ".nemo", ".pt", ".pth", ".ckpt")
 #: The cache needs this much room beside the files: the parts of a download are put together there.
 _ROOM_FACTOR = 1.05
-_BLOCK = 1 << 20
 _PLAIN_NAME = re.compile(r"((additional_chat_templates|[0-9]_\w+)/)?[^/\\:\x00-\x1f\x7f-\x9f]+")
-_SHA256, _SHA1 = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{40}")
 
 
 class Fetched(NamedTuple):
@@ -51,24 +49,21 @@ class Fetched(NamedTuple):
 
 def is_hub_id(name: str) -> bool:
     """Whether this can be the id of a repository, such as ``owner/name``."""
-    try:
-        validate_repo_id(name)
-    except HFValidationError:
-        return False
-    return "/" in name
+    return "/" in name and hub_cache.is_id(name)
 
 
-def fetch(hub_id: str, revision: str | None = None) -> Fetched:
+def fetch(hub_id: str, revision: str | None = None, refuse: Callable[[Path], None] | None = None) -> Fetched:
     """Fetches what is missing of the model, or finds it in the cache if the hub cannot be reached.
 
     Progress is shown on standard error. Mirror, token, cache and time-outs are those of ``huggingface_hub``'s own
     variables. A download that is cut goes on where it ended; once it has failed, a later call keeps the files that are
-    whole. Raises ``ConfigurationError``.
+    whole. ``refuse`` looks at the folder when it has all small files, and no weights yet that were not there before: it
+    raises ``ConfigurationError`` for a model that is not wanted. Raises ``ConfigurationError``.
     """
     with explained(hub_id, revision):
         _limit_waiting()
         known = None if constants.HF_HUB_OFFLINE else _asked(hub_id, revision)
-        folder = _cached(hub_id, revision) if known is None else _downloaded(hub_id, revision, *known)
+        folder = _cached(hub_id, revision) if known is None else _downloaded(hub_id, revision, *known, refuse)
     return Fetched(folder, folder.name)
 
 
@@ -80,6 +75,7 @@ def _limit_waiting() -> None:
 
 
 def _limit(request: Any) -> None:
+    progress.refuse_interrupted()  # before a request is sent again
     waits = request.extensions.get("timeout", {})
     limit = constants.HF_HUB_DOWNLOAD_TIMEOUT
     request.extensions["timeout"] = {name: limit if wait is None else wait for name, wait in waits.items()}
@@ -103,16 +99,31 @@ def _asked(hub_id: str, revision: str | None) -> tuple[str | None, dict[str, int
     return found.sha, {each.rfilename: each.size or 0 for each in found.siblings or ()}
 
 
-def _downloaded(hub_id: str, revision: str | None, commit: str | None, sizes: dict[str, int]) -> Path:
+def _downloaded(
+    hub_id: str,
+    revision: str | None,
+    commit: str | None,
+    sizes: dict[str, int],
+    refuse: Callable[[Path], None] | None,
+) -> Path:
     wanted = _wanted(hub_id, sizes)
     missing = [name for name in wanted if not isinstance(try_to_load_from_cache(hub_id, name, revision=commit), str)]
     _refuse_full_disk(hub_id, sum(sizes[name] for name in missing))
-    patterns = [glob.escape(name) for name in wanted]
-    with bars() as bar:
-        folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns, tqdm_class=bar))
-    for name in wanted:
-        _refuse_damaged(folder, name)
-    return folder
+    large = [name for name in wanted if name.endswith(_LARGE)]
+    folder = _snapshot(hub_id, revision, [name for name in wanted if name not in large])
+    if refuse is not None:
+        refuse(folder)
+    return _snapshot(hub_id, revision, large) if large else folder
+
+
+def _snapshot(hub_id: str, revision: str | None, names: Sequence[str]) -> Path:
+    patterns = [glob.escape(name) for name in names]
+    found = progress.run(
+        lambda bar: snapshot_download(hub_id, revision=revision, allow_patterns=patterns, tqdm_class=bar)
+    )
+    for name in names:
+        sums.refuse_damaged(Path(found), name)
+    return Path(found)
 
 
 def _cached(hub_id: str, revision: str | None) -> Path:
@@ -168,37 +179,3 @@ def _refuse_full_disk(hub_id: str, n_bytes: int) -> None:
             f"{hub_id} needs {n_bytes / 1e9:.1f} GB, and {place} has {free / 1e9:.1f} GB left: "
             "free some, or let HF_HUB_CACHE name another disk"
         )
-
-
-def _refuse_damaged(folder: Path, name: str) -> None:
-    """Compares a file with the sum by which the cache names it, and forgets it if it differs.
-
-    ``huggingface_hub`` compares sizes alone, and would never fetch a file again that it has.
-    """
-    link = folder / name
-    if not link.is_symlink():
-        return
-    kept = link.parent / link.readlink()
-    if not _has_its_sum(kept):
-        link.unlink()
-        kept.unlink()
-        raise ConfigurationError(
-            f"{said(name)} was damaged on its way, or the hub has a damaged copy: it was deleted here; run the command "
-            "again, which keeps what has arrived"
-        )
-
-
-def _has_its_sum(path: Path) -> bool:
-    """Whether a file has the sum that it is named by: SHA-256, git's, or SHA-1 as of some mirrors."""
-    if _SHA256.fullmatch(path.name):
-        sums = [hashlib.sha256()]
-    elif _SHA1.fullmatch(path.name):
-        begin = b"blob %d\0" % path.stat().st_size
-        sums = [hashlib.sha1(each, usedforsecurity=False) for each in (begin, b"")]
-    else:  # a mirror may name files otherwise
-        return True
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            for each in sums:
-                each.update(block)
-    return path.name in [each.hexdigest() for each in sums]

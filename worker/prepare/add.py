@@ -12,7 +12,7 @@ from lengthwise.errors import ConfigurationError
 from lengthwise.models.published import licence
 from lengthwise.models.published.naming import printable
 from worker.engine.transformer.shrink.prepare import Recipe
-from worker.importing.bring import can_bring, name_of, no_model
+from worker.importing.bring import check_origin, name_of
 from worker.prepare import catalog_table
 from worker.prepare import run as preparation
 from worker.prepare.run import Made
@@ -30,6 +30,7 @@ def add(
     revision: str | None,
     recipe: Recipe,
     sample: Path | None,
+    harmless: tuple[str, ...] = (),
     is_dry: bool,
 ) -> None:
     """Prepares the model, and appends its table to ``models.toml``. Prints what it serves, and what to do next.
@@ -38,15 +39,16 @@ def add(
     """
     catalog = catalog_table.writable(settings.get().models)
     known = catalog_table.known(catalog)
-    if not can_bring(origin):
-        raise ConfigurationError(no_model(origin))
+    check_origin(origin)
     name = name or name_of(origin)
     if not _NAME.fullmatch(name):
         raise ConfigurationError("--as: a name has letters, digits, dots, hyphens and underscores")
     if known is not None and name in known.models:
         raise ConfigurationError(f"{catalog} names a model {name} already: choose another name with --as")
     target = (folder or catalog.absolute().parent / _FOLDER) / name
-    made = preparation.run(origin, target, recipe=recipe, revision=revision, sample=sample, is_dry=is_dry)
+    made = preparation.run(
+        origin, target, recipe=recipe, revision=revision, sample=sample, harmless=harmless, is_dry=is_dry
+    )
     table = made.table(name, _as_written(target, catalog))
     out = Console()
     if is_dry:
@@ -54,19 +56,27 @@ def add(
         return
     try:
         catalog_table.add(catalog, table)
-    except ConfigurationError:
+    except BaseException:  # Ctrl-C too
         shutil.rmtree(target)
         raise
     _show(out, made, target)
     _say_next(out, made, name, catalog)
 
 
-def prepare(origin: str, target: Path, *, revision: str | None, recipe: Recipe, sample: Path | None) -> None:
+def prepare(
+    origin: str,
+    target: Path,
+    *,
+    revision: str | None,
+    recipe: Recipe,
+    sample: Path | None,
+    harmless: tuple[str, ...] = (),
+) -> None:
     """Prepares the model into ``target``. Prints a report, and the table for ``models.toml``.
 
     Raises ``ConfigurationError``; nothing is left behind then.
     """
-    made = preparation.run(origin, target, recipe=recipe, revision=revision, sample=sample)
+    made = preparation.run(origin, target, recipe=recipe, revision=revision, sample=sample, harmless=harmless)
     out = Console()
     _show(out, made, target)
     out.print("\nTo use it, add this to models.toml, and name that file in LENGTHWISE_MODELS:\n", highlight=False)

@@ -48,7 +48,9 @@ def check(name: str) -> bool:
     table = Table("", "looked at", "found", box=None)
     for finding in findings:
         table.add_row(
-            "[green]✓[/green]" if finding.is_right else "[red]✗[/red]", finding.what, Text(printable(finding.found))
+            "[green]✓[/green]" if finding.is_right else "[red]✗[/red]",
+            finding.what,
+            Text(printable(finding.found), overflow="fold"),
         )  # no markup: it may show labels
     Console().print(table)
     return all(finding.is_right for finding in findings)
@@ -125,7 +127,7 @@ def _weights(spec: ModelSpec) -> str:
     n_files = len(weights.weight_files(spec.folder))
     if spec.engine == "torch":
         refuse_infinite(loading.load_weights(spec))
-    return f"{weights.weights_bytes(spec.folder) / 1e6:.1f} MB in {n_files} files"
+    return f"{weights.weights_bytes(spec.folder) / 1e6:.1f} MB in {n_files} file{'s' * (n_files != 1)}"
 
 
 def _kinds(spec: ModelSpec) -> str:

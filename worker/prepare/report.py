@@ -64,16 +64,21 @@ class Report:
         return table
 
 
-def entry(spec: ModelSpec, name: str, place: Path, quantization: str, *, is_proposal: bool = False) -> str:
+def entry(
+    spec: ModelSpec, name: str, place: Path, quantization: str, *, is_proposal: bool = False, is_pruned: bool = False
+) -> str:
     """The table for ``models.toml`` that serves the prepared model from ``place``, with the options of its source.
 
     ``is_proposal``: whether the tables of its kinds are only guessed from its files.
     """
-    options = spec.model_dump(exclude_defaults=True, exclude={"name", "path", "hub", "engine", "quantization"})
+    options = spec.model_dump(
+        exclude_defaults=True, exclude={"name", "path", "hub", "revision", "engine", "quantization"}
+    )
     name = name if _BARE_KEY.fullmatch(name) else json.dumps(name)
     own = {"path": str(place), "quantization": quantization}
-    if spec.revision is not None and quantization == "int8":
-        own["revision"] = f"{options.pop('revision')}-int8"  # its answers are not quite those of the original
+    revision = spec.revision if spec.hub is None else spec.made_by  # the commit, and not a branch that moves
+    if revision is not None:  # the answers are not quite those of the original
+        own["revision"] = revision + "-pruned" * is_pruned + "-int8" * (quantization == "int8")
     lines = [f"[models.{name}]"]
     lines += _lines(own | {key: value for key, value in options.items() if not isinstance(value, dict)})
     if spec.kinds and is_proposal:

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,7 +42,10 @@ class Made:
 
     def table(self, name: str, place: Path) -> str:
         """The table of ``models.toml`` that serves it under this name from the folder ``place``."""
-        return report.entry(self.spec, name, place, self.quantization, is_proposal=self.is_proposal)
+        is_pruned = bool(self.report.layers or self.report.sparsity)
+        return report.entry(
+            self.spec, name, place, self.quantization, is_proposal=self.is_proposal, is_pruned=is_pruned
+        )
 
 
 @disk.explained()
@@ -53,6 +56,7 @@ def run(
     recipe: Recipe,
     revision: str | None = None,
     sample: Path | None = None,
+    harmless: tuple[str, ...] = (),
     is_dry: bool = False,
     console: Console | None = None,
 ) -> Made:
@@ -66,7 +70,7 @@ def run(
     _refuse_occupied(target)
     with tempfile.TemporaryDirectory(prefix="lengthwise-") as workspace:
         found = source.resolve(origin, revision, Path(workspace))
-        spec = source.with_kind(found.spec)
+        spec = source.with_kind(found.spec, harmless)
         tokenizer.load(spec)  # raises early if it cannot be read
         items = None if sample is None else read(sample, spec, loading.architecture(spec))
         try:
@@ -146,18 +150,25 @@ def _refuse_occupied(target: Path) -> None:
 
 @contextmanager
 def _new_folder(target: Path, is_dry: bool) -> Iterator[Path]:
-    """A temporary folder beside ``target``. It becomes ``target`` at the end, or is deleted after an error."""
+    """A temporary folder beside ``target``. It becomes ``target`` at the end.
+
+    After an error, or if ``is_dry``, it is deleted, and so are the folders around it that are new.
+    """
     beside = target.absolute().parent / f".{target.name}.{uuid.uuid4().hex}"
+    new = [folder for folder in beside.parents if not folder.exists()]
     try:
-        beside.mkdir(parents=True)
-    except OSError as error:
-        raise ConfigurationError(f"{target} cannot be created ({type(error).__name__})") from None
-    try:
+        try:
+            beside.mkdir(parents=True)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(target)) from None
         yield beside
         if not is_dry:
             beside.rename(target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        with suppress(OSError):  # they hold something, such as the model
+            for folder in new:
+                folder.rmdir()
 
 
 def _progress(console: Console) -> Progress:

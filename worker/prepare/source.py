@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lengthwise import settings
-from lengthwise.errors import ConfigurationError
+from lengthwise.errors import ConfigurationError, ModelUnusable
 from lengthwise.kinds import KINDS
 from lengthwise.models import model_file, template, tokenizer, usable
 from lengthwise.models.catalog import Catalog, ModelSpec
@@ -12,7 +12,7 @@ from lengthwise.models.kind_options import KindOptions, ModelFacts
 from lengthwise.models.labels import Labels
 from worker.engine.protocol import Architecture
 from worker.engine.transformer.weights import loading
-from worker.importing.bring import Brought, bring, can_bring, no_model
+from worker.importing.bring import Brought, bring, check_origin
 from worker.prepare.sample import fitting_kinds
 
 _PROMPTS = "config_sentence_transformers.json"
@@ -40,8 +40,7 @@ def resolve(origin: str, revision: str | None, workspace: Path) -> Source:
                 f"model {spec.name} has the engine {spec.engine}: only those of torch are prepared"
             )
         return Source(spec)
-    if not can_bring(origin):
-        raise ConfigurationError(no_model(origin, "not in models.toml, and "))
+    check_origin(origin, "not in models.toml, and ")
     brought = bring(origin, revision, workspace)
     spec = ModelSpec(name=brought.name, path=workspace, revision=brought.revision)
     listed = next((each for each in catalog.models.values() if _is_same_model(each, origin, brought)), None)
@@ -50,20 +49,32 @@ def resolve(origin: str, revision: str | None, workspace: Path) -> Source:
     return Source(spec, brought)
 
 
-def with_kind(spec: ModelSpec) -> ModelSpec:
-    """``spec`` with a table for its usual kind, if ``models.toml`` gives it none and its files suffice for one.
+def with_kind(spec: ModelSpec, harmless: tuple[str, ...] = ()) -> ModelSpec:
+    """``spec`` with a table for each kind that its files suffice for, if ``models.toml`` gives it none.
 
-    Raises ``ModelUnusable`` if serving would refuse the model.
+    ``harmless``: the labels of a classifier that say that nothing is wrong. Raises ``ConfigurationError`` if it has
+    none, or has a table already, and ``ModelUnusable`` if serving would refuse the model.
     """
-    if not spec.kinds:
-        usable.check(spec, is_local=True)
-        architecture = loading.architecture(spec)
-        spec = spec.model_copy(update={"kind_options": _proposed(spec, architecture)})
     usable.check(spec, is_local=True)
+    if spec.kinds:
+        if harmless:
+            raise ConfigurationError("--harmless: models.toml has a table for this model: name them there")
+        return spec
+    architecture = loading.architecture(spec)
+    if harmless and architecture is not Architecture.CLASSIFIER:
+        raise ConfigurationError(f"--harmless: the model is no classifier, which has labels: it is {architecture}")
+    spec = spec.model_copy(update={"kind_options": _proposed(spec, architecture, harmless)})
+    try:
+        usable.check(spec, is_local=True)
+    except ModelUnusable as error:
+        if not error.code.startswith("harmless_"):
+            raise
+        remedy = "name each of them with --harmless LABEL"  # there is no table yet
+        raise ModelUnusable(spec.name, error.code, error.reason, remedy) from None
     return spec
 
 
-def _proposed(spec: ModelSpec, architecture: Architecture) -> dict[str, KindOptions]:
+def _proposed(spec: ModelSpec, architecture: Architecture, harmless: tuple[str, ...]) -> dict[str, KindOptions]:
     """A table for each kind that the model's files suffice for, its usual kind first."""
     facts = ModelFacts(
         spec.name,
@@ -72,6 +83,7 @@ def _proposed(spec: ModelSpec, architecture: Architecture) -> dict[str, KindOpti
         Labels.of(spec.config) if architecture is Architecture.CLASSIFIER else None,
         _has_template(spec.folder),
         _prompts(spec.folder),
+        harmless,
     )
     tables = {name: KINDS[name].options_type.proposed(facts) for name in fitting_kinds(architecture)}
     return {name: table for name, table in tables.items() if table is not None}

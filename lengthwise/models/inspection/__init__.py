@@ -6,10 +6,11 @@ from typing import Any
 
 from lengthwise import entry_points
 from lengthwise.errors import ConfigurationError, ModelUnusable
-from lengthwise.models import manifest, model_file, model_shapes, weights
+from lengthwise.models import hub_cache, manifest, model_file, model_shapes, weights
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.models.inspection.engines import CHECKS
 from lengthwise.models.inspection.model_files import ModelFiles, download, fetch_again, importing
+from lengthwise.models.published.naming import said
 
 #: The packages that our own engines need.
 _PACKAGES = {"torch": ("torch", "transformers"), "ctranslate2": ("ctranslate2",)}
@@ -49,10 +50,17 @@ def _folder(spec: ModelSpec) -> Path:
         return spec.folder
     except ConfigurationError:
         if spec.hub is not None:
-            raise ModelUnusable(spec.name, "not_fetched", "it is not on this machine", download(spec)) from None
+            raise _not_fetched(spec, spec.hub) from None
         reason = "the folder that models.toml names does not exist"
         remedy = "copy the model's folder there, or correct path in models.toml"
         raise ModelUnusable(spec.name, "folder_missing", reason, remedy) from None
+
+
+def _not_fetched(spec: ModelSpec, hub_id: str) -> ModelUnusable:
+    if not hub_cache.is_id(hub_id):
+        remedy = "correct hub in models.toml: it is a name as owner/name, and a folder is named by path"
+        return ModelUnusable(spec.name, "not_fetched", f"its hub {said(hub_id)} is no hub id", remedy)
+    return ModelUnusable(spec.name, "not_fetched", "it is not on this machine as a whole", download(spec))
 
 
 def _check_manifest(spec: ModelSpec, folder: Path) -> None:

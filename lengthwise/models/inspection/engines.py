@@ -11,6 +11,7 @@ from lengthwise.models.inspection.model_files import ANOTHER, ModelFiles, conver
 from lengthwise.models.labels import Labels
 from lengthwise.models.pooling import Pooling
 from lengthwise.models.published import native_types, quantized
+from lengthwise.models.published.naming import said
 
 
 def _check_torch(files: ModelFiles) -> None:
@@ -67,12 +68,27 @@ def _check_last_token(files: ModelFiles) -> None:
 def _check_weights(files: ModelFiles) -> None:
     _check_quantization(files)
     if weights.has_safetensors(files.folder):
+        if files.is_local:  # the API's machine needs no weights
+            _check_shards(files)
         return
     if weights.has_pickles(files.folder):
         reason = f"its weights are pickled, which can run code, and its folder has no {weights.WEIGHTS}"
         raise files.refusal("weights_pickled", reason, importing(files.spec))
-    if files.is_local:  # the API's machine needs no weights
+    if files.is_local:
         reason = f"its folder has no {weights.WEIGHTS}"
+        raise files.refusal("weights_missing", reason, fetch_again(files.spec))
+
+
+def _check_shards(files: ModelFiles) -> None:
+    try:
+        missing = [path.name for path in weights.weight_files(files.folder) if not path.is_file()]
+    except ConfigurationError as error:
+        raise files.refusal(
+            "weights_missing", f"its weights cannot be found: {error}", fetch_again(files.spec)
+        ) from None
+    if missing:
+        more = f" and {len(missing) - 1} more files" if len(missing) > 1 else ""
+        reason = f"its folder has no {said(missing[0])}{more}, which its {weights.INDEX} lists"
         raise files.refusal("weights_missing", reason, fetch_again(files.spec))
 
 

@@ -6,7 +6,7 @@ tokens, and what is between them is encoded without any.
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 from lengthwise.models.prompts.encoders import Encoders
@@ -49,7 +49,12 @@ def encode_marked(encoders: Encoders, text: Marked) -> list[int]:
 
 
 def encode_plain(encoders: Encoders, text: str, *, is_first: bool) -> list[int]:
-    """The ids of a text without control tokens.
+    """The ids of a text without control tokens."""
+    return [number for number, _ in placed_plain(encoders, text, is_first=is_first)]
+
+
+def placed_plain(encoders: Encoders, text: str, *, is_first: bool) -> list[tuple[int, tuple[int, int]]]:
+    """The ids of a text without control tokens, each with its characters: start and end.
 
     Some models have words that look like their control tokens. A text is cut within such words until none is left.
     """
@@ -60,7 +65,12 @@ def encode_plain(encoders: Encoders, text: str, *, is_first: bool) -> list[int]:
         encodings += encoders.later.encode_batch(texts[n_first:], add_special_tokens=False)
         pieces = [_cut(encoders, each, part) for each, part in zip(encodings, texts, strict=True)]
         if all(len(each) == 1 for each in pieces):
-            return [number for each in encodings for number in each.ids]
+            begins = accumulate(map(len, texts), initial=0)
+            return [
+                (number, (begin + start, begin + end))
+                for begin, each in zip(begins, encodings, strict=False)
+                for number, (start, end) in zip(each.ids, each.offsets, strict=True)
+            ]
         texts = [piece for each in pieces for piece in each]
 
 

@@ -153,3 +153,9 @@ def test_the_ids_of_generation_come_before_those_of_the_model(tmp_path: Path) ->
         '{"eos_token_id": [3, 4], "bad_words_ids": [[5], [8, 9], [-1]], "suppress_tokens": [1, -1]}'
     )
     assert Vocabulary.read(folder, config) == Vocabulary(7, 5, frozenset({3, 4}), (1, 5))
+
+
+def test_an_end_token_is_barred_only_by_the_setting_with_which_transformers_bars_it(tmp_path: Path) -> None:
+    config = {"eos_token_id": 3, "pad_token_id": 5, "decoder_start_token_id": 7}
+    assert Vocabulary.read(tmp_path, config | {"bad_words_ids": [[3], [4]]}).suppressed == (4,)
+    assert Vocabulary.read(tmp_path, config | {"suppress_tokens": [3, 4]}).suppressed == (3, 4)

@@ -50,7 +50,8 @@ def model(catalog: Path) -> Model:
 def test_what_is_prepared_has_its_figures_in_its_report(
     kind: str, prepare: Prepare, written: Written, tmp_path: Path
 ) -> None:
-    printed = prepare(written(kind)[1], tmp_path / "small")
+    labels = ("--harmless", "LABEL_0") if kind == "bert" else ()
+    printed = prepare(written(kind)[1], tmp_path / "small", *labels)
     found = load_report.read(tmp_path / "small")
     assert found is not None
     assert (found.device, found.threads) == ("cpu", 1)
@@ -71,7 +72,9 @@ def test_memory_is_that_of_all_tensors_in_the_form_in_which_they_are_held(kind: 
         assert TorchEngine.load(tiny.spec(folder, "int8")).memory_bytes < 0.7 * exact.memory_bytes
 
 
-@pytest.mark.parametrize(("seconds", "rows"), [(0.0001, [1, 1, 2, 4, 8, 16, 32]), (0.1, [1, 1, 2, 4]), (9, [1, 1])])
+@pytest.mark.parametrize(
+    ("seconds", "rows"), [(0.0001, [1, 1, 2, 4, 8, 16, 32, 32, 32]), (0.1, [1, 1, 2, 4]), (9, [1, 1])]
+)
 def test_the_trial_of_a_slow_model_ends_with_a_smaller_batch(
     seconds: float, rows: list[int], load: Load, written: Written, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +90,21 @@ def test_the_trial_of_a_slow_model_ends_with_a_smaller_batch(
     found = measure.figures(load("llama", "int8"), tiny.spec(written("llama")[1], "int8"))
     assert asked == rows
     assert found.items_per_second == pytest.approx(1 / seconds, rel=0.01, abs=0.01)
+
+
+def test_the_fastest_of_the_largest_batches_counts(
+    load: Load, written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, took = [0.0], iter([0.2, 0.01, 0.01, 0.01, 0.01, 0.01, 0.5, 0.1, 0.4])
+
+    def uneven(_: TorchEngine, requests: Sequence[Request]) -> Iterator[object]:
+        clock[0] += next(took)
+        return iter(())
+
+    monkeypatch.setattr(measure, "completions", uneven)
+    monkeypatch.setattr(measure, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    found = measure.figures(load("llama", "int8"), tiny.spec(written("llama")[1], "int8"))
+    assert found.items_per_second == 32 / 0.1
 
 
 def test_a_batch_of_the_trial_is_no_larger_than_the_models_own(

@@ -22,7 +22,7 @@ from worker.engine.transformer.shrink import prepare
 from worker.engine.transformer.weights import loading
 from worker.engine.transformer.weights.checkpoint import load_state, save_int8
 from worker.engine.transformer.weights.hadamard import GROUP, transformed
-from worker.engine.transformer.weights.int8_rows import as_rows, gains_by_transform, quantized
+from worker.engine.transformer.weights.int8_rows import are_plain_rows, as_rows, quantized
 
 #: Makes an int8 layer of a plain one and its weights in a given form.
 Make = Callable[..., nn.Module]
@@ -117,13 +117,22 @@ def test_a_row_is_transformed_with_the_same_bits_among_any_neighbours(make: Make
     assert all(torch.equal(found[row], mixed(x[row : row + 1])[0]) for row in range(len(x)))
 
 
-def test_weights_are_transformed_unless_that_rounds_them_worse() -> None:
+def test_weights_are_transformed_unless_they_are_plain_rows_to_the_last_bit() -> None:
     spread, outlying = gaussian(300, 192), gaussian(300, 192)
     outlying[:, 7] *= 20
-    assert gains_by_transform(spread)
-    assert gains_by_transform(outlying)
-    assert not gains_by_transform(as_rows(spread, is_transformed=False).expanded()), "these are int8 rows already"
-    assert gains_by_transform(as_rows(spread, is_transformed=True).expanded()[:, :192])
+    rows = as_rows(spread, is_transformed=False)
+    of_others = rows.values * (spread.abs().amax(dim=1, keepdim=True) / 127)
+    assert not any(map(are_plain_rows, (spread, outlying, of_others, as_rows(spread, True).expanded()[:, :192])))
+    assert are_plain_rows(rows.expanded())
+
+
+@on_both
+@torch.inference_mode()
+def test_int8_rows_of_another_program_are_transformed_and_lose_less(make: Make) -> None:
+    rows, x = gaussian(40, 192), with_outliers(30, 192)
+    layer = layer_of((rows / (step := rows.abs().amax(dim=1, keepdim=True) / 127)).round() * step)
+    found, plain = make(layer), make(layer, weights=as_rows(layer.weight, is_transformed=False))
+    assert (found(x) - layer(x)).norm() < 0.5 * (plain(x) - layer(x)).norm()
 
 
 @pytest.mark.parametrize("is_transformed", [False, True])

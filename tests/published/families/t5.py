@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from tests.published.forms import card, piece_files, sentence_pieces, texts, weights
-from tests.published.published import TRANSLATES, Direction, Part, Published
+from tests.published.published import CONTINUES, TRANSLATES, Direction, Part, Published
 
 _SIZES: dict[str, Any] = {
     "d_model": 64, "d_kv": 32, "d_ff": 128, "num_layers": 2, "num_decoder_layers": 2, "num_heads": 2,
@@ -81,8 +81,9 @@ REPOSITORIES = (
         (_tokenizer(100, has_json=True), _weights(weights.twice, 100, **_TASKS, **_GATED)),
         direction=_TO_GERMAN,
     ),
+    # It was trained for no task, so it names no languages.
     Published(
-        "google/mt5-small", "apache-2.0", TRANSLATES,
+        "google/mt5-small", "apache-2.0", CONTINUES,
         (
             _tokenizer(0, has_json=False),
             _weights(
@@ -90,7 +91,6 @@ REPOSITORIES = (
                 tokenizer_class="T5Tokenizer", **_GATED,
             ),
         ),
-        direction=_TO_GERMAN,
     ),
     Published(
         "google/madlad400-3b-mt", "apache-2.0", TRANSLATES,

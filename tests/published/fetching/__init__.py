@@ -1,0 +1,1 @@
+"""What is fetched from the hub, and what goes wrong on the way."""

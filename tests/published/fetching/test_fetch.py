@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub import constants
 
 from tests.published.conftest import point_to
-from tests.published.hub import REVOKED, TOKEN, Hub
+from tests.published.loopback.hub import REVOKED, TOKEN, Hub
 from tests.published.small import NAME, WEIGHTS, Refused, assert_fetched, downloads
 
 

@@ -4,7 +4,7 @@ what is in the cache already."""
 import errno
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +13,7 @@ from typing import NoReturn
 import pytest
 from huggingface_hub import constants
 
-from tests.published.hub import Hub
+from tests.published.loopback.hub import Hub
 from tests.published.small import NAME, WEIGHTS, Refused, assert_fetched, downloads
 from tests.published.snapshot import HubFile
 from worker.importing.fetch import fetch
@@ -162,3 +162,22 @@ def test_a_repository_without_weights_that_are_read(
     model_hub.serve(NAME, tmp_path / "other")
     assert refused(NAME).startswith(f"{NAME} {said}")
     assert downloads(model_hub) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("openai/whisper-tiny", "reads sound"),
+        ("google/vit-base-patch16-224", "images"),
+        ("Qwen/Qwen2.5-0.5B-Instruct-GPTQ-Int4", "GPTQ"),
+        ("baichuan-inc/Baichuan2-7B-Chat", "its own code is never run"),
+    ],
+)
+def test_a_model_that_cannot_be_served_is_refused_before_its_weights_are_fetched(
+    name: str, said: str, model_hub: Hub, published: Callable[[str], Path], refused: Refused
+) -> None:
+    model_hub.serve(name, published(name))
+    line = refused(name)
+    assert line.startswith(f"{name}: ") and said in line
+    assert not any("/cdn/" in path for _, path in model_hub.requests)
+    assert "config.json" in downloads(model_hub)

@@ -15,7 +15,7 @@ from lengthwise.errors import ConfigurationError
 from lengthwise.models.catalog import Catalog
 from tests.engine.importing_weights.published import changed
 from tests.published.fetching.test_fetched_files import files_of_at_most
-from tests.published.hub import Hub
+from tests.published.loopback.hub import Hub
 from tests.published.small import WEIGHTS, Refused
 
 NAME = "sentence-transformers/all-MiniLM-L6-v2"

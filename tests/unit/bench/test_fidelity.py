@@ -2,12 +2,13 @@
 
 import math
 from io import StringIO
+from typing import NamedTuple
 
 import pytest
 import torch
 from rich.console import Console
 
-from benchmarks.fidelity import corpus, processor, real_models, report
+from benchmarks.fidelity import corpus, onnx_weights, processor, real_models, report
 from benchmarks.fidelity.compare import INT8, OPENVINO, VectorFidelity
 from benchmarks.fidelity.measure import LinearClassifier, TokenFidelity, flips, least_cosine, token_fidelity
 
@@ -65,19 +66,48 @@ def test_the_classifier_learns_what_separates_two_sorts_of_vectors() -> None:
     assert found.min() >= 0 and found.max() <= 1
 
 
-def test_rows_in_int8_get_their_factors_and_the_names_of_the_model() -> None:
+class Node(NamedTuple):
+    """An operation of an ONNX graph."""
+
+    op_type: str
+    input: tuple[str, ...]
+    output: tuple[str, ...]
+
+
+def test_matrices_in_int8_get_their_factors_by_rows_or_columns() -> None:
     stored = {
-        "inner.dense.weight_q": torch.tensor([[1, -2], [3, 4]], dtype=torch.int8),
-        "inner.dense.weight_scale": torch.tensor([0.5, 2.0]),
-        "inner.words.weight_q": torch.tensor([[5, 6]], dtype=torch.int8),
-        "inner.words.weight_scale": torch.tensor(0.1),
+        "val_9_q": torch.tensor([[1, -2], [3, 4]], dtype=torch.int8),
+        "val_9_scale": torch.tensor([[0.5, 2.0]]),
+        "inner.words.weight_q": torch.tensor([[5, 6], [7, 8]], dtype=torch.int8),
+        "inner.words.weight_scale": torch.tensor([[0.5], [2.0]]),
         "inner.dense.bias": torch.tensor([1.0, 2.0]),
     }
-    found = real_models.dequantized(stored)
-    assert found.keys() == {"dense.weight", "words.weight", "dense.bias"}
-    assert found["dense.weight"].tolist() == [[0.5, -1.0], [6.0, 8.0]]
-    assert found["words.weight"][0].tolist() == pytest.approx([0.5, 0.6])
-    assert found["dense.bias"].tolist() == [1.0, 2.0]
+    found = onnx_weights.dequantized(stored)
+    assert {name: values.tolist() for name, values in found.items()} == {
+        "val_9": [[0.5, -4.0], [1.5, 8.0]],
+        "inner.words.weight": [[2.5, 3.0], [14.0, 16.0]],
+        "inner.dense.bias": [1.0, 2.0],
+    }
+
+
+@pytest.mark.parametrize("operands", [("product", "inner.dense.bias"), ("inner.dense.bias", "product")])
+def test_a_linear_layers_matrix_is_named_after_the_bias_behind_it(operands: tuple[str, str]) -> None:
+    tensors = {
+        "val_9": torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]),
+        "inner.dense.bias": torch.zeros(3),
+        "inner.norm.bias": torch.zeros(3),
+        "val_1": torch.ones(1),
+    }
+    nodes = [
+        Node("MatMul", ("x", "val_9"), ("product",)),
+        Node("Add", operands, ("y",)),
+        Node("MatMul", ("y", "z"), ("scores",)),
+        Node("Add", ("scores", "val_1"), ("masked",)),
+        Node("Add", ("x", "inner.norm.bias"), ("normed",)),
+    ]
+    found = onnx_weights.named(tensors, nodes)
+    assert found.keys() == {"dense.weight", "dense.bias", "norm.bias", "val_1"}
+    assert found["dense.weight"].tolist() == [[1.0, 4.0], [2.0, 5.0], [3.0, 6.0]]
 
 
 def test_tensors_that_bert_lacks_are_named() -> None:
@@ -124,7 +154,7 @@ def tokens(kl: float, loss: float = 1.0) -> TokenFidelity:
     return TokenFidelity(tokens=1000, divergence=1000 * kl, reference_loss=1000.0, loss=1000 * loss, same=950)
 
 
-GOOD = VectorFidelity(0.9996, 0.9991, 2)
+GOOD = VectorFidelity(0.9996, 0.9988, 0.9991, 2)
 
 
 @pytest.fixture
@@ -142,6 +172,7 @@ def console() -> Console:
         ({INT8: tokens(0.006, 1.01)}, {INT8: GOOD}, ["perplexity, relative to fp32"]),
         ({INT8: tokens(0.006, 0.9)}, {INT8: GOOD}, []),
         ({}, {INT8: GOOD._replace(least_cosine=0.9994)}, ["least cosine of sentences"]),
+        ({}, {INT8: GOOD._replace(least_of_short=0.9984)}, ["least cosine of shorter ones"]),
         ({}, {INT8: GOOD._replace(least_of_numbers=0.9989)}, ["least cosine of single numbers"]),
         ({}, {INT8: GOOD._replace(flips=4)}, ["flips"]),
     ],

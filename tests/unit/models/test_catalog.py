@@ -96,7 +96,7 @@ def test_an_error_names_what_is_wrong(tmp_path: Path, text: str | bytes, named: 
 
 
 def test_the_error_for_a_missing_catalog_names_it(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"none\.toml"):
+    with pytest.raises(ConfigurationError, match=r"none\.toml does not exist: .*lengthwise model add NAME"):
         Catalog.read(tmp_path / "none.toml")
 
 

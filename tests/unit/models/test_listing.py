@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from lengthwise import settings
-from lengthwise.cli import extras, main
+from lengthwise.cli import extras, main, models
 from tests.fakes import write_catalog, write_config
 from tests.unit.models.test_load_report import FIGURES
 
@@ -85,6 +86,28 @@ def test_names_are_printed_as_they_are(listed: List, catalog: Path) -> None:
     name = "[red]x[/red]"
     add(catalog, f'[models."{name}"]\npath = "echo"\nengine = "echo"\nrevision = "[b]1"\n[models."{name}".generate]')
     assert "[b]1" in row(listed(), name)
+
+
+@pytest.mark.parametrize("width", [40, 80, 100])
+def test_where_the_table_is_too_wide_each_model_has_lines_of_its_own(
+    width: int, catalog: Path, listed: List, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revision = "1c93e62437d6a0e3046a3ebcebc8da2d5182b131-int8"
+    add(catalog, f'[models.other]\npath = "echo"\nengine = "echo"\nrevision = "{revision}"\n[models.other.generate]')
+    assert f"other usable generate echo, int8 not measured {revision}" in row(listed(), "other")
+    monkeypatch.setattr(models, "console", lambda: Console(width=width))
+    lines = [line.rstrip() for line in listed().splitlines()]
+    assert all(len(line) <= width for line in lines)
+    ends = lines.index(" model        other")
+    assert lines[ends + 1] == " state        usable"
+    assert revision in "".join(line[14:] for line in lines[ends:])
+    assert not any(line.startswith(" memory") for line in lines), "what is not known has no line"
+
+
+def test_a_row_that_is_too_wide_for_a_file_has_lines_of_its_own(listed: List, catalog: Path) -> None:
+    name = "m" * 180
+    add(catalog, f'[models.{name}]\npath = "echo"\nengine = "echo"\n[models.{name}.generate]')
+    assert row(listed(), "model m") == f"model {name}"
 
 
 def test_programs_get_the_same_as_json(listed: List, catalog: Path) -> None:

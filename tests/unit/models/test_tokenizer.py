@@ -98,6 +98,15 @@ def test_a_text_is_cut_as_the_library_truncates_it(
         assert found == expected or isinstance(made, tokenizer.CountingTokenizer)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_text_is_never_cut_to_less_than_its_frame_and_one_token(specs: dict[str, ModelSpec], size: int) -> None:
+    made = tokenizer.load(specs["moderate"])
+    frame, whole = made.encode(["", "two words"], framed=True)
+    assert len(frame) == 2 and len(whole) > 3
+    assert made.cut(["", "two words"], [frame, whole], size) == [frame, [*whole[:2], whole[-1]]]
+    assert [[window.ids for window in each] for each in made.windows([""], size)] == [[frame]]
+
+
 #: Everything that takes a text of a caller's or a model's.
 READS: dict[str, Callable[[Any, str], Any]] = {
     "encode": lambda made, text: made.encode(["fine", text]),

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from lengthwise.errors import ConfigurationError
-from lengthwise.models import model_file
+from lengthwise.models import hub_cache, model_file
 from lengthwise.models.published.naming import said
 from worker.importing.weights.forms import ADAPTER
 
@@ -60,15 +60,12 @@ def base(adapter: AdapterShape) -> Path:
     name = adapter.base_model_name_or_path
     if Path(name).is_dir():
         return Path(name)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, revision=adapter.revision, local_files_only=True))
-    except LocalEntryNotFoundError:
+    if not hub_cache.is_id(name):
+        missing = "which is no folder of this machine and no name of the hub"
+        raise ConfigurationError(f"it is a LoRA adapter of {said(name)}, {missing}: correct {ADAPTER}")
+    found = hub_cache.folder(name, adapter.revision)
+    if found is None:
         revision = f" --revision {shlex.quote(adapter.revision)}" if adapter.revision else ""
         fetch = f"fetch it: hf download {name}{revision}"
-        raise ConfigurationError(f"it is a LoRA adapter of {name}, which is not on this machine; {fetch}") from None
-    except (HFValidationError, ValueError, OSError):
-        missing = "which is no folder of this machine and no name of the hub"
-        raise ConfigurationError(f"it is a LoRA adapter of {said(name)}, {missing}: correct {ADAPTER}") from None
+        raise ConfigurationError(f"it is a LoRA adapter of {name}, which is not on this machine; {fetch}")
+    return found

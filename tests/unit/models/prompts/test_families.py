@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,26 @@ def test_a_text_without_a_template_holds_no_control_token_either(name: str, fram
         assert ids[: len(frame)] == frame
         assert not [each for each in ids[len(frame) :] if each in model.control and each != model.theirs.unk_token_id]
     assert list(map(len, model.counting.encode(texts, framed=framed))) == list(map(len, found))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("room", [1, 2, 3, 7, 20])
+def test_a_part_of_a_text_holds_no_control_token_either(name: str, room: int, model_of: ModelOf) -> None:
+    model = model_of(name)
+    text = "ab ".join([*families.control_texts(name), "plain words"])
+    frame = model.ours.encode([""], framed=True)[0]
+    size = len(frame) + room
+    [whole] = model.ours.encode([text], framed=True)
+    [cut] = model.ours.cut([text], [whole], size)
+    [windows] = model.ours.windows([text], size)
+    assert cut == whole[:size] == windows[0].ids
+    for ids in [window.ids for window in windows]:
+        assert ids[: len(frame)] == frame and len(ids) <= size
+        assert not [each for each in ids[len(frame) :] if each in model.control and each != model.theirs.unk_token_id]
+    assert (windows[0].start, windows[-1].end) == (0, len(text))
+    assert all(before.start <= after.start <= before.end for before, after in pairwise(windows))
+    [counted] = model.counting.windows([text], size)
+    assert [len(window.ids) for window in counted] == [len(window.ids) for window in windows]
 
 
 OPTIONS: list[tuple[str, dict[str, Any]]] = [

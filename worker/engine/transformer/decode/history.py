@@ -18,6 +18,8 @@ class History:
 
     def __init__(self, rules: Rules, tokens: Sequence[int], n_forced: int, penalty: float) -> None:
         self._rules, self.penalty = rules, penalty
+        #: Whether it forbids ids, or forces one.
+        self.restricts = rules.needs_history
         self._n_read = len(tokens)
         self._begin = len(tokens) + n_forced
         if self._begin == 1 and rules.forced_start is not None:
@@ -25,8 +27,8 @@ class History:
         self._lengths = sorted({len(beginning) for beginning in rules.bad_words})
         self._tokens = array("q")
         #: The same ids, each once, and only if there is a penalty.
+        self.seen = array("q")
         self._known: set[int] = set()
-        self._seen = array("q")
         self._extend(tokens)
 
     @classmethod
@@ -42,7 +44,7 @@ class History:
     def continued(self, tokens: Iterable[int]) -> "History":
         """A history that goes on with these ids. This one stays as it is."""
         found = copy(self)
-        found._tokens, found._known, found._seen = self._tokens[:], set(self._known), self._seen[:]
+        found._tokens, found._known, found.seen = self._tokens[:], set(self._known), self.seen[:]
         found._extend(tokens)
         return found
 
@@ -51,12 +53,7 @@ class History:
             self._tokens.append(token)
             if self.penalty != 1 and token not in self._known:
                 self._known.add(token)
-                self._seen.append(token)
-
-    @property
-    def seen(self) -> torch.Tensor:
-        """Each id once, ``[ids]``. The tensor must be dropped before an id is added: both share their memory."""
-        return torch.frombuffer(self._seen, dtype=torch.int64)
+                self.seen.append(token)
 
     @property
     def forced(self) -> int | None:
@@ -96,8 +93,30 @@ def applied(scores: torch.Tensor, histories: Sequence[History | None]) -> torch.
     ruled = [(row, history) for row, history in enumerate(histories) if history is not None]
     if not ruled:
         return scores
-    scores = scores.float()
-    _penalize(scores, [(row, history) for row, history in ruled if history.penalty != 1])
+    scores = scores.float().contiguous()
+    _penalize(scores, [(row, history) for row, history in ruled if history.seen])
+    _restrict(scores, [(row, history) for row, history in ruled if history.restricts])
+    return scores
+
+
+def _penalize(scores: torch.Tensor, ruled: Sequence[tuple[int, History]]) -> None:
+    """All rows at once. Each number is computed from itself and its row's penalty alone."""
+    if not ruled:
+        return
+    width = scores.shape[1]
+    ids = torch.frombuffer(bytearray().join(history.seen for _, history in ruled), dtype=torch.int64)
+    counts = torch.tensor([len(history.seen) for _, history in ruled])
+    places = torch.tensor([row * width for row, _ in ruled]).repeat_interleave(counts).add_(ids)
+    penalties = torch.tensor([history.penalty for _, history in ruled]).repeat_interleave(counts)
+    if int(ids.max()) >= width:  # some embeddings have more rows than there are scores
+        places, penalties = places[ids < width], penalties[ids < width]
+    places, penalties = places.to(scores.device), penalties.to(scores.device)
+    flat = scores.view(-1)
+    found = flat[places]
+    flat.scatter_(0, places, torch.where(found < 0, found * penalties, found / penalties))
+
+
+def _restrict(scores: torch.Tensor, ruled: Sequence[tuple[int, History]]) -> None:
     width = scores.shape[1]
     forbidden = [(row, token) for row, history in ruled for token in history.forbidden() if token < width]
     if forbidden:
@@ -106,19 +125,3 @@ def applied(scores: torch.Tensor, histories: Sequence[History | None]) -> torch.
         if history.forced is not None:
             scores[row] = -torch.inf
             scores[row, history.forced] = 0
-    return scores
-
-
-def _penalize(scores: torch.Tensor, ruled: Sequence[tuple[int, History]]) -> None:
-    """All rows at once. Each number is computed from itself and its row's penalty alone."""
-    if not ruled:
-        return
-    seen = [history.seen for _, history in ruled]
-    counts = torch.tensor([len(each) for each in seen])
-    ids = torch.cat(seen)
-    rows = torch.tensor([row for row, _ in ruled]).repeat_interleave(counts)
-    penalties = torch.tensor([history.penalty for _, history in ruled]).repeat_interleave(counts)
-    is_scored = ids < scores.shape[1]  # some embeddings have more rows than there are scores
-    rows, ids, penalties = (each[is_scored].to(scores.device) for each in (rows, ids, penalties))
-    found = scores[rows, ids]
-    scores[rows, ids] = torch.where(found < 0, found * penalties, found / penalties)

@@ -23,7 +23,7 @@ def choose(logits: torch.Tensor, rows: Sequence[RunningSequence], vocabulary: Vo
     A row's draw depends only on its own scores and its own random generator.
     """
     suppress(logits, vocabulary)
-    logits = history.applied(logits, [None if row.is_given else row.history for row in rows])
+    logits = history.applied(logits, [None if row.history is None or row.is_given else row.history for row in rows])
     chosen = argmax(logits)
     for row, running in enumerate(rows):
         if not running.is_live:

@@ -30,8 +30,9 @@ class Vocabulary:
         ends = _ids(merged.get("eos_token_id"))
         pad = next(iter(_ids(merged.get("pad_token_id")) + ends), 0)
         start = next(iter(_ids(merged.get("decoder_start_token_id")) + _ids(merged.get("bos_token_id"))), pad)
-        words = [word[0] for word in merged.get("bad_words_ids") or () if len(word) == 1 and word[0] >= 0]
-        suppressed = {*words, *_ids(merged.get("suppress_tokens"))} - set(ends)
+        # As in transformers, an end token among the words is left out, and one among the others is never written.
+        words = {word[0] for word in merged.get("bad_words_ids") or () if len(word) == 1 and word[0] >= 0} - set(ends)
+        suppressed = words | set(_ids(merged.get("suppress_tokens")))
         return cls(start, pad, frozenset(ends), tuple(sorted(suppressed)))
 
 

@@ -61,6 +61,8 @@ def load_model(spec: ModelSpec, dtype: torch.dtype, attention: str | None) -> An
     ``attention`` names the attention implementation; ``None`` leaves it to transformers. Raises ``ConfigurationError``
     if something is wrong with the folder, and ``EngineError`` if the weights do not match ``config.json``.
     """
+    if not manifest.exists(spec.folder):
+        log.warning("%s has no %s: its files are loaded unchecked", spec.folder, manifest.MANIFEST)
     config = load_config(spec)
     model, gaps = build(spec, config, load_weights(spec), dtype, attention)
     gaps.refuse(f"model {spec.name}")
@@ -91,8 +93,6 @@ def load_weights(spec: ModelSpec) -> dict[str, torch.Tensor]:
     Raises ``ConfigurationError`` if something is wrong with the folder.
     """
     _refuse_foreign_code(spec)
-    if not manifest.exists(spec.folder):
-        log.warning("%s has no %s: its files are loaded unchecked", spec.folder, manifest.MANIFEST)
     model_file.verify(spec.folder)
     names = [path.name for path in weights.weight_files(spec.folder)]
     try:

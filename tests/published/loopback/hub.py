@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
-from tests.published.hub_requests import HubHandler
+from tests.published.loopback.hub_requests import HubHandler
 from tests.published.snapshot import Snapshot
 
 #: The token that may read gated repositories, and one that the hub does not know any more.

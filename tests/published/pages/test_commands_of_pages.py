@@ -19,15 +19,15 @@ from lengthwise.cli import main, server
 from lengthwise.local.program import DELIVER, DEVICE_VARIABLE, GENERATE
 from lengthwise.models import device, usable
 from lengthwise.models.catalog import Catalog
-from tests.published import answering, documented
 from tests.published.conftest import Publish
-from tests.published.hub import Hub
+from tests.published.loopback.hub import Hub
+from tests.published.pages import answering, documented
 
 MODEL = "Helsinki-NLP/opus-mt-zh-en"
 COMMANDS = typer.main.get_command(main.app)
 
 
-def test_a_model_is_added_checked_and_sealed(publish: Publish, commands: dict[str, str], tmp_path: Path) -> None:
+def test_a_model_is_added_checked_listed_and_sealed(publish: Publish, commands: dict[str, str], tmp_path: Path) -> None:
     publish(MODEL)
     add = documented.block(f"lengthwise model add {MODEL}")
     shown = documented.run(add.strip() + " --dry-run\n", tmp_path, commands)
@@ -42,6 +42,9 @@ def test_a_model_is_added_checked_and_sealed(publish: Publish, commands: dict[st
         assert all(answering.is_well_formed(spec, kind, output) for output in outputs)
     looked = documented.run("lengthwise model check opus-mt-zh-en\n", tmp_path, commands)
     assert "load and answer" in looked
+    listed = documented.run(documented.block("lengthwise model list"), tmp_path, commands)
+    [row] = [line for line in listed.splitlines() if "opus-mt-zh-en" in line]
+    assert " usable " in row and "translate" in row
     documented.run("lengthwise model manifest models/opus-mt-zh-en\n", tmp_path, commands)
     assert usable.unusable(spec, is_local=True) is None
     (spec.folder / "config.json").write_text("{}")

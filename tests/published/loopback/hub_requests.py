@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from tests.published.snapshot import HubFile, Snapshot
 
 if TYPE_CHECKING:
-    from tests.published.hub import Hub
+    from tests.published.loopback.hub import Hub
 
 _INFO = re.compile(r"/api/models/(?P<name>[^/]+(?:/[^/]+)?)(?:/revision/(?P<revision>.+))?")
 _TREE = re.compile(r"/api/models/(?P<name>[^/]+(?:/[^/]+)?)/tree/(?P<revision>[^/]+)(?:/(?P<under>.*))?")
@@ -74,7 +74,7 @@ class HubHandler(BaseHTTPRequestHandler):
             raise _Refused(404, "", "there is no such path")
 
     def _check_token(self) -> None:
-        from tests.published.hub import REVOKED
+        from tests.published.loopback.hub import REVOKED
 
         if self.headers["Authorization"] == f"Bearer {REVOKED}":  # then even what is public is not sent
             raise _Refused(401, "", "Invalid credentials in Authorization header")
@@ -125,7 +125,7 @@ class HubHandler(BaseHTTPRequestHandler):
             self._send_file(found, headers)
 
     def _check_access(self, name: str) -> None:
-        from tests.published.hub import TOKEN
+        from tests.published.loopback.hub import TOKEN
 
         if not self._has_token:
             raise _Refused(401, "GatedRepo", f"Access to model {name} is restricted. You must be authenticated.")

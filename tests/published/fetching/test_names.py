@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.published.hub import Hub
+from tests.published.loopback.hub import Hub
 from tests.published.small import Refused
 
 ODD_NAMES = [
@@ -29,5 +29,7 @@ def test_a_folder_that_holds_no_model(
     monkeypatch.chdir(tmp_path / "empty")
     for name in (".", str(tmp_path / "empty")):
         assert refused(name).startswith(f"{name}: it is no model: it has neither a config.json nor ")
+    (tmp_path / "config.json").touch()
+    assert refused("../config.json").startswith("../config.json is a file: name the folder of the model, or a .gguf ")
     assert refused("none.gguf") == "none.gguf does not exist: correct the path, or fetch the file"
     assert model_hub.requests == []

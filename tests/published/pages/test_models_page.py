@@ -17,28 +17,32 @@ from tests.engine import completions
 from tests.engine.completions import KEY, CompletionServer, completion_server
 from tests.fakes import write_config
 from tests.kind_package import SING, write_kind
-from tests.published import answering, documented, verdict
+from tests.published import verdict
 from tests.published.conftest import Publish
+from tests.published.pages import answering, documented
 from tests.published.repositories import PUBLISHED
 from tests.unit.kinds.kind_calls import prompts_of
 
 #: The fenced blocks, by their first lines, and the tests that run them.
 RUN_BY = {
-    "# A translation pair.": "published/test_models_page.py::test_each_model_of_the_example_answers",
-    "[models.NAME.moderate]": "published/test_models_page.py::test_the_example_of_harmless_labels_mends_the_table",
-    "[models.NAME.chat]": "published/test_models_page.py::test_the_example_of_a_named_template_chooses_it",
+    "# A translation pair.": "published/pages/test_models_page.py::test_each_model_of_the_example_answers",
+    "[models.NAME.moderate]":
+        "published/pages/test_models_page.py::test_the_example_of_harmless_labels_mends_the_table",
+    "[models.NAME.chat]": "published/pages/test_models_page.py::test_the_example_of_a_named_template_chooses_it",
     '[project.entry-points."lengthwise.kinds"]':
-        "published/test_models_page.py::test_the_example_of_an_entry_point_adds_a_kind",
+        "published/pages/test_models_page.py::test_the_example_of_an_entry_point_adds_a_kind",
     "lengthwise model add Helsinki-NLP/opus-mt-zh-en":
-        "published/test_commands_of_pages.py::test_a_model_is_added_checked_and_sealed",
+        "published/pages/test_commands_of_pages.py::test_a_model_is_added_checked_listed_and_sealed",
+    "lengthwise model list":
+        "published/pages/test_commands_of_pages.py::test_a_model_is_added_checked_listed_and_sealed",
     "lengthwise model prepare Helsinki-NLP/opus-mt-zh-en models/opus-mt-zh-en-new --revision $COMMIT":
-        "published/test_commands_of_pages.py::test_a_folder_is_made_for_another_revision",
+        "published/pages/test_commands_of_pages.py::test_a_folder_is_made_for_another_revision",
     "lengthwise model prepare demo-translate models/translate-small --sample sample.ndjson":
-        "published/test_commands_of_pages.py::test_a_model_is_prepared_and_measured_on_the_sample",
+        "published/pages/test_commands_of_pages.py::test_a_model_is_prepared_and_measured_on_the_sample",
     '{"kind": "translate", "source": "zh", "target": "en"}':
-        "published/test_commands_of_pages.py::test_a_model_is_prepared_and_measured_on_the_sample",
+        "published/pages/test_commands_of_pages.py::test_a_model_is_prepared_and_measured_on_the_sample",
     "lengthwise worker --devices cuda:0+cuda:1,cuda:2+cuda:3":
-        "published/test_commands_of_pages.py::test_devices_that_this_machine_lacks_are_only_parsed",
+        "published/pages/test_commands_of_pages.py::test_devices_that_this_machine_lacks_are_only_parsed",
     "lengthwise worker --devices all": "e2e/test_commands_of_models_page.py::test_a_worker_runs_on_all_devices",
     "hf download Qwen/Qwen3-0.6B --revision $COMMIT":
         "e2e/test_commands_of_models_page.py::test_a_running_api_takes_a_new_revision_of_the_hub",

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.published import page
-from tests.published.page import PageOfRun, PageRow
+from tests.published.pages import page
+from tests.published.pages.page import PageOfRun, PageRow
 from tests.published.repositories import PUBLISHED
-from tests.published.test_add import UNEQUAL
 
 SERVED = PageRow(
     "example/a", "chat", "LlamaForCausalLM", "safetensors", "tokenizer.json", "chat, generate", "yes",
@@ -33,9 +32,6 @@ def test_the_page_says_of_a_repository_what_is_expected_of_it(name: str, rows: d
     if not wanted.kinds:
         assert (row.should_serve, kinds, row.int8) == ("", set(), "")
         assert wanted.refused_for.lower() in row.answers.lower()
-    elif name in UNEQUAL:
-        assert kinds <= set(wanted.kinds)
-        assert row.answers == f"not yet: {UNEQUAL[name]}"
     else:
         assert kinds == set(wanted.kinds)
         assert row.answers == page.AS_TRANSFORMERS

@@ -10,7 +10,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub import errors
 
-from tests.published.hub import TOKEN, Hub
+from tests.published.loopback.hub import TOKEN, Hub
 
 NAME = "example/small"
 _MEBIBYTE = 1 << 20
