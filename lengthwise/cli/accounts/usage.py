@@ -27,7 +27,10 @@ class SummedBy(StrEnum):
 _FIGURES = ("requests", "items", "input_tokens", "output_tokens")
 #: What stands for a group that has no name: the installation's own key, and what belongs to no model.
 _UNNAMED = {SummedBy.KEY: "admin key", SummedBy.MODEL: "–"}
+#: The length of the longest bar, the least room for bars, and what stands around them.
 _BAR_CELLS = 30
+_FEW_CELLS = 8
+_PADDING_CELLS = 2
 
 
 def usage(
@@ -64,17 +67,26 @@ def usage(
 
 
 def _show(found: list[dict[str, Any]], groups: list[SummedBy], on: Console) -> None:
-    """A row for each sum, with a bar of its tokens where the output is a terminal that has the characters for it."""
-    has_bars = on.is_terminal and on.encoding.startswith("utf")
-    table = Table(*groups, box=None)
+    """A row for each sum, with a bar of its tokens where a terminal has the room and the characters for it."""
+    table = _table(found, groups)
+    room = on.width - on.measure(table).maximum - _PADDING_CELLS
+    if on.is_terminal and on.encoding.startswith("utf") and room >= _FEW_CELLS:
+        table = _table(found, groups, bar_cells=min(room, _BAR_CELLS))
+    on.print(table)
+
+
+def _table(found: list[dict[str, Any]], groups: list[SummedBy], bar_cells: int = 0) -> Table:
+    table = Table(box=None)
+    for group in groups:
+        table.add_column(group, overflow="fold")
     for name in _FIGURES:
-        table.add_column(name.replace("_", " "), justify="right")
-    if has_bars:
+        table.add_column(name.replace("_", " "), justify="right", no_wrap=True)
+    if bar_cells:
         table.add_column("tokens")
     tokens = [row["input_tokens"] + row["output_tokens"] for row in found]
     most = max(tokens, default=0)
     for row, n_tokens in zip(found, tokens, strict=True):
         names = [Text(row.get(group) or _UNNAMED[group]) for group in groups]  # no markup: names may hold brackets
-        bar = [Bar(most, 0, n_tokens, width=_BAR_CELLS)] if has_bars else []
+        bar = [Bar(most, 0, n_tokens, width=bar_cells)] if bar_cells else []
         table.add_row(*names, *(f"{row[name]:,}" for name in _FIGURES), *bar)
-    on.print(table)
+    return table

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -75,9 +76,9 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-def shown(**options: Any) -> str:
-    console = Console(file=io.StringIO(), width=200, **options)
-    usage._show(ROWS, [SummedBy.DAY], console)
+def shown(rows: list[dict[str, Any]] = ROWS, by: Sequence[SummedBy] = (SummedBy.DAY,), **options: Any) -> str:
+    console = Console(file=io.StringIO(), **({"width": 200} | options))
+    usage._show(rows, list(by), console)
     written = console.file
     assert isinstance(written, io.StringIO)
     return written.getvalue()
@@ -87,6 +88,20 @@ def test_a_terminal_shows_bars_of_tokens_and_a_pipe_does_not() -> None:
     bars = [line.count("█") for line in shown(force_terminal=True, color_system=None).splitlines()]
     assert bars == [0, 15, 30, 0]
     assert "█" not in shown()
+
+
+@pytest.mark.parametrize(("width", "longest"), [(200, 30), (80, 20), (66, 0), (40, 0)])
+def test_bars_take_the_room_that_names_and_figures_leave(width: int, longest: int) -> None:
+    found = shown(force_terminal=True, color_system=None, width=width)
+    assert max(line.count("█") for line in found.splitlines()) == longest
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_no_character_of_a_name_is_left_out(width: int) -> None:
+    names = {"key": str(DEFAULT), "model": "organization/a-model-of-an-unusually-long-name"}
+    found = shown([names | row for row in ROWS], list(SummedBy), force_terminal=True, color_system=None, width=width)
+    assert "…" not in found
+    assert found.count("z") == len(ROWS) * names["model"].count("z")
 
 
 def test_no_usage_is_an_empty_table() -> None:
