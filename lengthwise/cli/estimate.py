@@ -30,7 +30,6 @@ from lengthwise.client import DEFAULT_URL, EstimateInfo
 
 _SOURCES = {
     "measured": "measured in the last minute",
-    "workers": "as its workers say",
     "trial": "of one worker, in a short trial",
 }
 

@@ -67,7 +67,7 @@ async def estimate(
 def _estimate(state: JobsState, tenant: UUID, read: SentJob, order: Order, size: JobSize) -> Estimate:
     found = measure(order, read.items(_drop), size, state.settings)
     with translated(), state.database.begin() as connection:
-        speed = timing.speed_of(connection, order.target.spec, state.settings.presence_seconds)
+        speed = timing.speed_of(connection, order.target.spec)
         n_ahead = timing.tokens_ahead(connection, tenant, order, found.n_tokens)
         refusals = list(_refusals(connection, state, tenant, found))
     rate = speed.tokens_per_second

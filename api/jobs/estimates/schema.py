@@ -10,11 +10,11 @@ from api.jobs.schema import PriorityName
 
 class EstimatedSpeed(BaseModel):
     tokens_per_second: float | None = Field(
-        description="Of this model, over all workers: input tokens. Workers and trials count written ones too."
+        description="Of this model, over all workers: input tokens. A trial counts written ones too."
     )
-    source: Literal["measured", "workers", "trial"] | None = Field(
-        description="What this model did in the last minute, what its workers say, or the trial of one worker in which "
-        "`lengthwise model add` or `check` measured it."
+    source: Literal["measured", "trial"] | None = Field(
+        description="What this model did in the last minute, or the trial of one worker in which `lengthwise model "
+        "add` or `check` measured it."
     )
     reason: str | None = Field(description="Why there is no speed; null if there is one.")
 

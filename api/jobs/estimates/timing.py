@@ -16,16 +16,17 @@ from lengthwise.models.listing import load_report
 from lengthwise.states import Priority
 
 
-def speed_of(connection: Connection, spec: ModelSpec, presence_seconds: float) -> EstimatedSpeed:
-    """The first of these that is known: what the model did, what its workers say, what a trial of it measured."""
+def speed_of(connection: Connection, spec: ModelSpec) -> EstimatedSpeed:
+    """What the model did in the last minute; if that is too little to say, what a trial of it measured.
+
+    What workers report of themselves is no measure: a minute in which they waited makes them seem slow.
+    """
     if (found := speed.measured(connection, spec.name)) is not None:
         return _speed(found, "measured")
-    if (found := speed.of_workers(connection, spec.name, presence_seconds)) is not None:
-        return _speed(found, "workers")
     if (found := _of_trial(spec)) is not None:
         return _speed(found, "trial")
     reason = (
-        f"nothing of {spec.name} has run for a minute, and its speed was never measured where the API runs: "
+        f"{spec.name} has worked for less than 10 s in the last minute, and no trial measured it where the API runs: "
         f"`lengthwise model check {spec.name}` measures it"
     )
     return EstimatedSpeed(tokens_per_second=None, source=None, reason=reason)
@@ -39,7 +40,7 @@ def tokens_ahead(connection: Connection, tenant: UUID, order: Order, n_tokens: i
     return ahead.tokens_ahead(own, queued)
 
 
-def _speed(tokens_per_second: float, source: Literal["measured", "workers", "trial"]) -> EstimatedSpeed:
+def _speed(tokens_per_second: float, source: Literal["measured", "trial"]) -> EstimatedSpeed:
     return EstimatedSpeed(tokens_per_second=round(tokens_per_second, 1), source=source, reason=None)
 
 

@@ -1,35 +1,20 @@
-"""How fast a model works at present, in input tokens a second over all workers: by what was settled, or by its workers.
-
-Both cost the same at any number of jobs and shards.
-"""
-
-from typing import Any
+"""How fast a model works at present, by what was settled. The cost is the same at any number of jobs and shards."""
 
 from sqlalchemy import Connection
 
 from lengthwise import database
-from lengthwise.ledger import tally, workers
+from lengthwise.ledger import tally
 
 #: Work of no more than two intervals says too little: one small job would seem slow.
 _LEAST_SECONDS = 2 * tally.INTERVAL_SECONDS
 
 
 def measured(connection: Connection, model: str) -> float | None:
-    """Over the last minute, from the first to the last shard of this model; None if these are less than 10 s apart.
+    """Input tokens a second over all workers in the last minute; None if the model worked for less than 10 s of it.
 
     It counts jobs that a worker holds, and jobs that ended within the minute: at most a few hundred of each.
     """
-    return _number(connection, _MEASURED, {"model": model, "least": _LEAST_SECONDS})
-
-
-def of_workers(connection: Connection, model: str, presence_seconds: float) -> float | None:
-    """What the live workers that work on this model say; None if there is none. They report every so many seconds."""
-    lost_after = workers.lost_after(presence_seconds)
-    return _number(connection, _OF_WORKERS, {"model": model, "lost_after": lost_after})
-
-
-def _number(connection: Connection, statement: str, params: dict[str, Any]) -> float | None:
-    found = database.cursor(connection).execute(statement, params).fetchone()
+    found = database.cursor(connection).execute(_MEASURED, {"model": model, "least": _LEAST_SECONDS}).fetchone()
     return found[0] if found and found[0] else None
 
 
@@ -51,9 +36,3 @@ WITH worked AS MATERIALIZED (
 )
 SELECT n_tokens / seconds::float8 FROM whole WHERE seconds > %(least)s
 """  # noqa: S608 - built from constants
-
-_OF_WORKERS = """
-SELECT sum(items_per_second * n_tokens / n_items)::float8 FROM workers
-WHERE role = 'generate' AND state <> 'stopping' AND model = %(model)s AND n_items > 0
-  AND seen_at > now() - make_interval(secs => %(lost_after)s)
-"""

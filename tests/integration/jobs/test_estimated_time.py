@@ -1,10 +1,8 @@
-"""When a job would end: by what its model did, by what its workers say, or by what a trial measured, in this order."""
+"""When a job would end: by what its model did lately, or else by what a trial measured."""
 
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
 import pytest
 from starlette.testclient import TestClient
@@ -79,34 +77,7 @@ def test_a_large_job_is_measured_by_its_tallies(installed: Settings) -> None:
     assert n_tallies * 12 * 4 * 10 / 60 <= found <= n_tallies * 12 * 4 * 10 / 55 + 0.1
 
 
-def a_worker(**values: Any) -> None:
-    row = {"model": "echo", "state": "working", "seen": 0, "items": 100, "tokens": 2_000, "rate": 3.0} | values
-    sql(
-        "INSERT INTO workers (id, role, name, host, pid, version, started_at, seen_at, state, model, n_items, n_tokens,"
-        " items_per_second, models) VALUES (:id, 'generate', 'w', 'h', 1, '1', now(),"
-        " now() - make_interval(secs => :seen), :state, :model, :items, :tokens, :rate, '[]')",
-        id=uuid4(),
-        **row,
-    )
-
-
-def test_the_speed_of_workers_is_the_sum_of_those_that_live_and_work_on_the_model(installed: Settings) -> None:
-    def found(presence_seconds: float = 5.0) -> float | None:
-        with database.engine().begin() as connection:
-            return speed.of_workers(connection, "echo", presence_seconds)
-
-    assert found() is None
-    a_worker()
-    a_worker(rate=1.0)
-    a_worker(model="another")
-    a_worker(state="stopping")
-    a_worker(seen=60)
-    a_worker(items=0, tokens=0, rate=0)
-    assert found() == pytest.approx(3 * 20 + 1 * 20)
-    assert found(presence_seconds=25) == pytest.approx(3 * 20 + 1 * 20 + 3 * 20), "it reports every 25 s, and lives"
-
-
-def test_each_source_is_asked_only_if_the_one_before_knows_nothing(client: TestClient, catalog: Path) -> None:
+def test_a_trial_counts_only_if_nothing_was_measured_lately(client: TestClient, catalog: Path) -> None:
     body = GENERATE | {"items": ["x" * 10]}
 
     def source() -> tuple[str | None, float | None]:
@@ -119,8 +90,6 @@ def test_each_source_is_asked_only_if_the_one_before_knows_nothing(client: TestC
     assert (unknown["own_seconds"], unknown["seconds"], unknown["estimated_end_at"]) == (None, None, None)
     (catalog.parent / "echo" / "report.json").write_text(json.dumps({"load": LOAD}))
     assert source() == ("trial", 50)
-    a_worker()
-    assert source() == ("workers", 60)
     work(10, every_seconds=3)
     assert source()[0] == "measured"
 
