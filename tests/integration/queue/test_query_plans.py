@@ -58,6 +58,9 @@ INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, 
 SELECT ('ffffffff-0000-0000-0000-' || lpad(to_hex(n), 12, '0'))::uuid, '00000000-0000-0000-0000-000000000001',
        'generate', 'echo', '{}', 1, 'completed', 64, 64, 64, 10000, 'key ' || n, '', now() - n * interval '1 minute',
        CASE WHEN n % 10 = 0 THEN now() END FROM generate_series(1, 20000) n;
+INSERT INTO job_tags (tenant_id, tag, created_at, job_id)
+SELECT '00000000-0000-0000-0000-000000000001', 'nightly', now(), lpad(to_hex(n), 32, '0')::uuid
+FROM generate_series(100, 20000) n;
 INSERT INTO turns (pool, priority, tenant_id, last_finish)
 SELECT 'echo:' || n, 1, '00000000-0000-0000-0000-000000000001', n FROM generate_series(0, 2000) n;
 ANALYZE;
