@@ -112,8 +112,8 @@ def test_a_page_in_the_middle_reads_no_more(
 ) -> None:
     monkeypatch.setattr(search, "_LOOKS", 500)
     monkeypatch.setattr(search, "_FEW_NAMES", 100)
-    bounds = {} if before is None else {"created_before": START + timedelta(seconds=before)}
-    wanted = JobFilter(**led_by, **bounds, created_after=START + timedelta(seconds=40_000))
+    end = None if before is None else START + timedelta(seconds=before)
+    wanted = JobFilter(**led_by, created_before=end, created_after=START + timedelta(seconds=40_000))
     with database.engine().begin() as connection:
         last = job_figures.read(connection, UUID(int=after)) if after else None
         asked = search._Search(connection, DEFAULT, wanted, last)

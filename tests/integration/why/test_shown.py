@@ -12,7 +12,7 @@ from lengthwise import database
 from lengthwise.ledger import job_figures
 from lengthwise.states import NOT_NAMED
 from tests.integration.why.crew import failed, loaded, seen
-from tests.ledger import must_take, new_tenant, put, submit
+from tests.ledger import DEFAULT, must_take, new_tenant, put, submit
 
 pytestmark = pytest.mark.usefixtures("installed")
 
@@ -50,7 +50,7 @@ def test_the_end_of_a_job_is_foretold_only_while_something_can_run(
 @pytest.mark.parametrize("has_other", [True, False])
 def test_a_share_is_told_only_if_other_tenants_have_some(has_other: bool) -> None:
     seen(), seen("deliver")
-    submit(TEXTS, **({"tenant": new_tenant(weight=3)} if has_other else {}))
+    submit(TEXTS, tenant=new_tenant(weight=3) if has_other else DEFAULT)
     found = shown(submit(TEXTS)).progress
     assert found is not None and found.reason == "behind_others"
     assert ("its tenant gets 25% of the work" in found.message) == has_other
