@@ -72,7 +72,7 @@ def each_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 def forget() -> None:
     """Drops the settings, pools and apps that this process made for other servers."""
     settings.get.cache_clear()
-    database.engine.cache_clear()
+    database.forget()
     queue.forget()
 
 

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -32,6 +31,7 @@ __all__ = [
     "connect",
     "cursor",
     "engine",
+    "forget",
     "is_pooled",
     "is_transient",
     "limit_lock_wait",
@@ -205,9 +205,22 @@ def ring_with(ring: Ring) -> None:
     _worker_ring = ring
 
 
-@cache
+#: The pool of ``engine()``. Of threads that ask first at the same time, each makes one, and ``setdefault`` keeps one:
+#: the others have no connections yet. A lock could be held while the process forks.
+_pools: dict[str, Database] = {}
+
+
 def engine() -> Database:
     """A worker's pool for the database of the settings. It does not ping, because a worker tries again anyway."""
+    return _pools.get("worker") or _pools.setdefault("worker", _worker_pool())
+
+
+def forget() -> None:
+    """Lets ``engine()`` make a new pool by the settings as they are then. It closes nothing."""
+    _pools.clear()
+
+
+def _worker_pool() -> Database:
     current = settings.get()
     return connect(
         current.require_database_url(),

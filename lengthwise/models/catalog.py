@@ -149,6 +149,15 @@ class ModelSpec(Table):
         except ConfigurationError as error:
             raise ConfigurationError(f"model {self.name}: {error}") from None
 
+    def fixed(self) -> Self:
+        """A copy that keeps what the model's files say now, for an engine that goes on whatever becomes of them.
+
+        Raises ``ConfigurationError`` if they cannot be read.
+        """
+        copy = self.model_copy()
+        _ = copy.made_by, copy.context  # which read them
+        return copy
+
     def forget(self) -> None:
         """Forgets what it read of the model's files, so that it reads them again: they may have been mended.
 

@@ -258,8 +258,8 @@ def _load_engine(wanted: ModelSpec) -> LoadedModel:
     current = settings.get()
     current.limit_threads()
     usable.check(wanted, is_local=True)
-    made_by = wanted.made_by  # read before the files, which may change meanwhile
-    placed = wanted.model_copy(update={"device": current.device}) if wanted.device == "auto" else wanted
+    kept = wanted.fixed()  # read before the weights, which may change meanwhile
+    placed = kept.model_copy(update={"device": current.device}) if kept.device == "auto" else kept
     began_at = time.perf_counter()
     engine = registry.load(placed)
     seconds = time.perf_counter() - began_at
@@ -267,14 +267,14 @@ def _load_engine(wanted: ModelSpec) -> LoadedModel:
     memory = capabilities.memory_bytes
     log.info(
         "loaded %s, revision %s: %s, %s, %s, %sin %.1f s",
-        wanted.name,
-        made_by,
+        kept.name,
+        kept.made_by,
         capabilities.architecture,
         capabilities.quantization,
         capabilities.device,
         "" if memory is None else f"{memory / 1e6:.1f} MB, ",
         seconds,
     )
-    loaded = LoadedModel(wanted, KindModel(wanted, tokenizer.load(wanted)), engine, capabilities, seconds)
-    meters.get().show_model(wanted.name, made_by, capabilities.quantization)
+    loaded = LoadedModel(kept, KindModel(kept, tokenizer.load(kept)), engine, capabilities, seconds)
+    meters.get().show_model(kept.name, kept.made_by, capabilities.quantization)
     return loaded

@@ -112,8 +112,11 @@ def _behind_urgent(why: Why) -> str:
 
 def _behind_others(why: Why) -> str:
     if why.n_ahead:
+        if why.share == 1:  # no other tenant has work in this queue
+            return f"Before it come {_ahead(why)} of its own tenant; add workers."
         tenants = _count(why.n_tenants_ahead, "tenant")
-        return f"Before it come {_ahead(why)} of {tenants}, and it gets {why.share:.0%} of the work; add workers."
+        share = f"its tenant gets {why.share:.0%} of the work"
+        return f"Before it come {_ahead(why)} of {tenants}, and {share}; add workers, or give it more weight."
     if why.is_beyond:
         return "It stands far behind in its queue, after shards that were put off; add workers."
     return f"Workers take turns between its model and {_count(why.n_other_pools, 'other queue')}; add workers."

@@ -10,14 +10,18 @@ from lengthwise.ledger.job_figures import JobFigures
 from lengthwise.ledger.why import Why, failed_lines
 from lengthwise.states import Reason
 
+#: While nothing can run, the rate of the last minute foretells no end.
+_STANDS_STILL = frozenset({Reason.NO_WORKER, Reason.MODEL_UNKNOWN, Reason.MODEL_NOT_SERVED})
+
 
 def with_progress(connection: Connection, figures: JobFigures, shown: Job, presence_seconds: float) -> Job:
     """The job with its progress. ``shown`` is made of the same ``figures``."""
     found = ledger.read(connection, figures, presence_seconds=presence_seconds)
     failed = errors.counted(figures, failed_lines.read_some(connection, figures))
-    rate = {"items_per_second": shown.items_per_second, "estimated_end_at": shown.estimated_end_at}
+    ends_at = None if found.reason in _STANDS_STILL else shown.estimated_end_at
+    rate = {"items_per_second": shown.items_per_second, "estimated_end_at": ends_at}
     progress = _shown(found, message.of_job(found, figures)).model_copy(update={"errors": failed, **rate})
-    return shown.model_copy(update={"progress": progress})
+    return shown.model_copy(update={"progress": progress, "estimated_end_at": ends_at})
 
 
 def of_batch(found: Why) -> Progress:

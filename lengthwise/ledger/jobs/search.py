@@ -4,6 +4,7 @@ One of the filters has an index in the order of the list, and leads. The others 
 of which a page looks at so many. So a page may have few jobs, or none, although more follow.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -64,17 +65,25 @@ class _Search:
         looks = _LOOKS if wanted.is_begun is None else _LOOKS_AT_SHARDS
         self._values: dict[str, Any] = self._given | {"tenant": tenant_id, "looks": looks}
         self._checks = [] if wanted.is_begun is None else [f"({_BEGUN})" if wanted.is_begun else f"NOT ({_BEGUN})"]
-        self._range = self._times(wanted, last)
+        self._ends = self._limits(wanted, last)
+        self._order = "created_at DESC, id DESC"
         self._candidates = self._led_by_name(wanted.name) or self._led()
 
-    def _times(self, wanted: JobFilter, last: JobFigures | None) -> str:
-        bounds = {"since": wanted.created_after, "before": wanted.created_before}
-        self._values |= {name: value for name, value in bounds.items() if value is not None}
-        parts = [_BOUNDS[name] for name, value in bounds.items() if value is not None]
-        if last is not None:
-            self._values |= {"last_at": last.created_at, "last": last.id}
-            parts.append("({jobs}.created_at, {jobs}.{id}) < (%(last_at)s, %(last)s)")
-        return "".join(f" AND {part}" for part in parts)
+    def _limits(self, wanted: JobFilter, last: JobFigures | None) -> tuple[str, tuple[str, ...]]:
+        """The time of the oldest job, and what its newest one is before: a time, or a time and an id.
+
+        It is one limit at each end. Between two, an index would read all that only one of them excludes.
+        """
+        since, before = wanted.created_after, wanted.created_before
+        if last is not None and (before is None or last.created_at < before):
+            upper: dict[str, Any] = {"last_at": last.created_at, "last": last.id}
+        else:
+            upper = {} if before is None else {"before": before}
+        self._values |= upper | ({} if since is None else {"since": since})
+        return (
+            "'-infinity'" if since is None else "%(since)s",
+            tuple(f"%({name})s" for name in upper) or ("'infinity'",),
+        )
 
     def _led_by_name(self, name: str | None) -> str | None:
         """The jobs with names that begin so, if they are few; else their names are checked."""
@@ -90,7 +99,7 @@ class _Search:
             return None
         self._values["named"] = named
         self._checks += [_EQUAL[each] for each in self._given]
-        return _ORDERED.format(where="AND jobs.id = ANY(%(named)s)" + self._in_range("jobs", "id"))
+        return _ORDERED.format(where=f"jobs.id = ANY(%(named)s) AND {self._in_range('jobs', 'id')}", order=self._order)
 
     def _led(self) -> str:
         """The jobs that the most selective of the other filters finds, in the order of its index."""
@@ -98,22 +107,36 @@ class _Search:
         self._checks += [_EQUAL[name] for name in self._given if name != leader]
         if leader == "tag":
             return _TAGGED.format(where=self._in_range("job_tags", "job_id"))
-        where = "" if leader is None else f"AND {_EQUAL[leader]}"
-        return _ORDERED.format(where=where + self._in_range("jobs", "id"))
+        if leader is not None:
+            self._order = f"{leader} DESC, {self._order}"
+        return _ORDERED.format(where=self._in_range("jobs", "id", leader), order=self._order)
 
-    def _in_range(self, table: str, column: str) -> str:
-        return self._range.replace("{jobs}", table).replace("{id}", column)
+    def _in_range(self, table: str, row_id: str, leader: str | None = None) -> str:
+        """That a row lies in the range of the list; with ``leader``, also that it has the wanted value in this column.
+
+        An index that begins with this column has the range in one piece. An equation would let the planner use the
+        index of the list without filters too, and read all other jobs.
+        """
+        since, upper = self._ends
+        columns, values = ([], []) if leader is None else ([f"{table}.{leader}"], [f"%({leader})s"])
+        columns += [f"{table}.created_at", f"{table}.{row_id}"]
+        lower, beyond = [*values, since], [*values, *upper]
+        return f"{_row(columns[: len(lower)])} >= {_row(lower)} AND {_row(columns[: len(beyond)])} < {_row(beyond)}"
 
     def ids(self, limit: int) -> list[UUID]:
         where = " AND ".join(self._checks) or "true"
-        statement = _FOUND.format(candidates=self._candidates, where=where)
+        statement = _FOUND.format(candidates=self._candidates, where=where, order=self._order)
         return [row[0] for row in self._cursor.execute(statement, self._values | {"limit": limit}).fetchall()]
 
     def last_looked_at(self) -> UUID | None:
         """The last job that the page looked at; None if no other follows it."""
-        self._cursor.execute(_LAST.format(candidates=self._candidates), self._values)
+        self._cursor.execute(_LAST.format(candidates=self._candidates, order=self._order), self._values)
         row = self._cursor.fetchone()
         return None if row is None else row[0]
+
+
+def _row(values: Sequence[str]) -> str:
+    return f"({', '.join(values)})"
 
 
 def _beyond(prefix: str) -> str | None:
@@ -136,15 +159,12 @@ _EQUAL = {
     "state": "state = %(state)s",
 }
 
-_BOUNDS = {"since": "{jobs}.created_at >= %(since)s", "before": "{jobs}.created_at < %(before)s"}
-
 _NAMED = """
 SELECT id FROM jobs WHERE tenant_id = %(tenant)s AND deleted_at IS NULL AND {has_name} ORDER BY name LIMIT %(few)s
 """
 
 _ORDERED = """
-SELECT * FROM jobs WHERE tenant_id = %(tenant)s AND deleted_at IS NULL {where}
-ORDER BY created_at DESC, id DESC LIMIT %(looks)s
+SELECT * FROM jobs WHERE tenant_id = %(tenant)s AND deleted_at IS NULL AND {where} ORDER BY {order} LIMIT %(looks)s
 """
 
 # OFFSET 0 keeps the planner from reading all jobs for the join. The order is that of the tags, which it knows.
@@ -154,24 +174,26 @@ FROM job_tags CROSS JOIN LATERAL (
   SELECT state, kind, model, key_id, name, is_tallied FROM jobs
   WHERE jobs.id = job_tags.job_id AND deleted_at IS NULL OFFSET 0
 ) job
-WHERE job_tags.tenant_id = %(tenant)s AND job_tags.tag = %(tag)s{where}
+WHERE job_tags.tenant_id = %(tenant)s AND job_tags.tag = %(tag)s AND {where}
 ORDER BY job_tags.created_at DESC, job_tags.job_id DESC LIMIT %(looks)s
 """
 
 _FOUND = """
-SELECT id FROM ({candidates}) jobs WHERE {where} ORDER BY created_at DESC, id DESC LIMIT %(limit)s
+SELECT id FROM ({candidates}) jobs WHERE {where} ORDER BY {order} LIMIT %(limit)s
 """
 
-_LAST = "SELECT id FROM ({candidates}) jobs ORDER BY created_at DESC, id DESC OFFSET %(looks)s - 1 LIMIT 1"
+_LAST = "SELECT id FROM ({candidates}) jobs ORDER BY {order} OFFSET %(looks)s - 1 LIMIT 1"
 
 # As ``job_figures`` says whether a job has begun: a worker holds a shard of it, or some of its items are done. A job of
-# few shards has no tallies; what was refused at the submission of a large one is in no tally either.
+# few shards has no tallies; what was refused at the submission of a large one is in no tally either. These are values
+# and no EXISTS, which the planner may answer by a hash of the whole table. The orders are those of the indexes.
 _BEGUN = """
 coalesce((SELECT shards.state FROM shards WHERE shards.job_id = jobs.id AND shards.state IN ('ready', 'leased')
           ORDER BY shards.state LIMIT 1) = 'leased', false)
 OR CASE WHEN is_tallied
-        THEN EXISTS (SELECT FROM tallies WHERE tallies.job_id = jobs.id)
-          OR EXISTS (SELECT FROM shards WHERE shards.job_id = jobs.id AND shards.state = 'done'
-                     AND NOT shards.is_tallied)
-        ELSE EXISTS (SELECT FROM shards WHERE shards.job_id = jobs.id AND shards.state = 'done') END
+        THEN (SELECT true FROM tallies WHERE tallies.job_id = jobs.id ORDER BY slot LIMIT 1) IS NOT NULL
+          OR (SELECT true FROM shards WHERE shards.job_id = jobs.id AND shards.state = 'done'
+              AND NOT shards.is_tallied LIMIT 1) IS NOT NULL
+        ELSE (SELECT true FROM shards WHERE shards.job_id = jobs.id AND shards.state = 'done'
+              ORDER BY lo LIMIT 1) IS NOT NULL END
 """

@@ -172,6 +172,27 @@ def test_the_old_revision_stays_if_the_catalog_is_not_valid(
     assert set(makers(job)) == {"first"}
 
 
+@pytest.mark.parametrize("spoiled", ["config.json", "tokenizer.json", "the folder"])
+def test_a_loaded_model_goes_on_whatever_becomes_of_its_files(
+    revisions: Revisions, catalog: Path, worker: Worker, spoiled: str
+) -> None:
+    """The catalog looks at the files again when it is read anew, and forgets what they said."""
+    first = submit(["abc"])
+    worker.generate(POOL)
+    folder = catalog.parent / "first"
+    if spoiled == "the folder":
+        folder.rename(folder.with_name("gone"))
+    else:
+        (folder / spoiled).write_text("{ spoiled")
+    catalog.write_text(catalog.read_text() + "\n")
+    again = submit(["defg"])
+    worker.generate(POOL)
+    assert worker.models.catalog().models["echo"].revision == "first"
+    assert (state(first), state(again)) == ("completed", "completed")
+    assert outputs(again)[0]["output"]["text"] == "gfed"
+    assert outputs(again)[0]["model_revision"] == "first"
+
+
 def test_an_unloaded_old_revision_is_loaded_again_if_the_new_one_fails(
     revisions: Revisions, catalog: Path, monkeypatch: pytest.MonkeyPatch, worker: Worker
 ) -> None:

@@ -1,7 +1,7 @@
 """Query plans of lists: whatever they look for among many jobs, a page reads a limited number of rows, by index."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,19 +19,24 @@ from tests.ledger import DEFAULT
 __all__ = ["mode"]
 
 #: Of 100,000 jobs half are of each kind. None of the kind generate is cancelled, and none of translate is completed.
+#: Half of them have tallies, which hold nothing of those that are open.
 _FILL = """
 INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded, chunk_items,
-                  created_at, key_id, name, tags)
+                  is_tallied, created_at, key_id, name, tags)
 SELECT lpad(to_hex(n), 32, '0')::uuid, '00000000-0000-0000-0000-000000000001',
        CASE WHEN n % 2 = 0 THEN 'generate' ELSE 'translate' END, CASE WHEN n = 7 THEN 'rare' ELSE 'echo' END, '{}', 1,
        CASE WHEN n % 2 = 0 THEN 'completed' WHEN n < 40000 THEN 'open' ELSE 'cancelled' END, 1, 1, 1, 10000,
-       '2031-01-01T00:00:00Z'::timestamptz + n * interval '1 second', '00000000-0000-0000-0000-000000000005',
+       n % 4 < 2, '2031-01-01T00:00:00Z'::timestamptz + n * interval '1 second', '00000000-0000-0000-0000-000000000005',
        CASE WHEN n = 7 THEN 'rare' ELSE 'nightly ' || n END, CASE WHEN n = 7 THEN '{all,rare}' ELSE '{all}' END::text[]
 FROM generate_series(1, 100000) n;
 INSERT INTO job_tags (tenant_id, tag, created_at, job_id)
 SELECT tenant_id, tag, created_at, id FROM jobs CROSS JOIN unnest(tags) tag;
 INSERT INTO shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state, is_tallied)
-SELECT id, 'echo:1', 0, 0, 1, 1, 1, 0, 'ready', NULL FROM jobs WHERE state = 'open';
+SELECT id, 'echo:1', 0, 0, 1, 1, 1, 0, 'ready', CASE WHEN is_tallied THEN false END FROM jobs WHERE state = 'open';
+INSERT INTO tallies (job_id, slot, n_done, n_failed, n_input, n_output, n_padded, n_batches, n_deduplicated, used_input,
+                     used_output, n_bytes, n_failed_bytes, n_warned, recent_at, recent)
+SELECT id, slot, 1, 0, 1, 1, 1, 1, 0, 1, 1, 1, 0, NULL, 0, array_fill(0, ARRAY[12])
+FROM jobs, generate_series(1, 2) slot WHERE is_tallied AND state <> 'open';
 ANALYZE;
 """
 
@@ -42,6 +47,7 @@ def filled(servers: real.Urls) -> Iterator[None]:
         yield
 
 
+START = datetime(2031, 1, 1, tzinfo=UTC)
 CASES: list[tuple[dict[str, Any], int]] = [
     ({"kind": "generate"}, 21),
     ({"kind": "nothing"}, 0),
@@ -57,7 +63,7 @@ CASES: list[tuple[dict[str, Any], int]] = [
     ({"name": "nightly"}, 21),
     ({"name": "rare"}, 1),
     ({"name": "nothing"}, 0),
-    ({"created_before": datetime(2031, 1, 1, 0, 0, 10, tzinfo=UTC)}, 9),
+    ({"created_before": START + timedelta(seconds=10)}, 9),
     ({"state": JobState.OPEN, "is_begun": False}, 21),
     ({"state": JobState.OPEN, "is_begun": True}, 0),
     ({"kind": "generate", "state": JobState.CANCELLED}, 0),
@@ -76,17 +82,48 @@ def test_a_page_reads_a_limited_number_of_rows(
     monkeypatch.setattr(search, "_FEW_NAMES", 100)
     with database.engine().begin() as connection:
         asked = search._Search(connection, DEFAULT, JobFilter(**wanted), None)
-        where = " AND ".join(asked._checks) or "true"
-        found = search._FOUND.format(candidates=asked._candidates, where=where)
-        last = search._LAST.format(candidates=asked._candidates)
-        values = {name: str(value) if isinstance(value, JobState) else value for name, value in asked._values.items()}
-        nodes = explain(found, **values, limit=21)
-        assert nodes[0]["Actual Rows"] == n_found
+        found, last = plans(asked)
+        assert found[0]["Actual Rows"] == n_found
         is_alone = len(wanted) == 1 or n_found
-        assert rows_read(nodes) <= (150 if is_alone else 1_100)
-        assert not [node for node in nodes if node["Node Type"] == "Seq Scan"]
-        assert rows_read(explain(last, **values)) <= 1_100
+        assert rows_read(found) <= (150 if is_alone else 1_100)
+        assert not [node for node in found if node["Node Type"] == "Seq Scan"]
+        assert rows_read(last) <= 1_100
         assert len(asked.ids(21)) == n_found
+
+
+def plans(asked: search._Search) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The executed plans of a page of 21 jobs, and of the job that it looks at last."""
+    where = " AND ".join(asked._checks) or "true"
+    found = search._FOUND.format(candidates=asked._candidates, where=where, order=asked._order)
+    last = search._LAST.format(candidates=asked._candidates, order=asked._order)
+    values = {name: str(value) if isinstance(value, JobState) else value for name, value in asked._values.items()}
+    return explain(found, **values, limit=21), explain(last, **values)
+
+
+#: Seconds after the first job: of the job after which a page begins, and before which the list's jobs were created.
+ENDS = [(50_000, None), (50_000, 90_000), (90_000, 50_000), (50_000, 50_000), (None, 50_000)]
+
+
+@pytest.mark.parametrize(("after", "before"), ENDS)
+@pytest.mark.parametrize("led_by", [{}, {"kind": "translate"}, {"state": JobState.CANCELLED}, {"model": "echo"},
+                                    {"key_id": UUID(int=5)}, {"tag": "all"}, {"name": "nightly"}], ids=str)  # fmt: skip
+def test_a_page_in_the_middle_reads_no_more(
+    led_by: dict[str, Any], after: int | None, before: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "_LOOKS", 500)
+    monkeypatch.setattr(search, "_FEW_NAMES", 100)
+    end = None if before is None else START + timedelta(seconds=before)
+    wanted = JobFilter(**led_by, created_before=end, created_after=START + timedelta(seconds=40_000))
+    with database.engine().begin() as connection:
+        last = job_figures.read(connection, UUID(int=after)) if after else None
+        asked = search._Search(connection, DEFAULT, wanted, last)
+        found, looked_at = plans(asked)
+        assert rows_read(found) <= 150
+        assert rows_read(looked_at) <= 1_100
+        numbers = [found_id.int for found_id in asked.ids(21)]
+    step = 2 if led_by.keys() & {"kind", "state"} else 1
+    newest = 49_999
+    assert numbers == list(range(newest, newest - 21 * step, -step))
 
 
 def test_the_names_that_begin_so_are_counted_up_to_a_limit() -> None:

@@ -273,7 +273,7 @@ def test_reports_and_work_share_a_single_connection(
     worker: Worker, monkeypatch: pytest.MonkeyPatch, database_url: str
 ) -> None:
     knobs(monkeypatch, database_connections=1)
-    database.engine.cache_clear()
+    database.forget()
     ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND datname = current_database()"
     most = 0
     with psycopg.connect(database_url, autocommit=True) as observer, present(worker.generating):
