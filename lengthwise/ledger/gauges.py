@@ -1,6 +1,7 @@
 """What waits and runs, over all tenants, in one statement: the gauges of ``/metrics``.
 
-It reads each open job once, the tallies of large ones, and the leased shards, which are few. It reads no waiting shard.
+It reads each open job once, the tallies of large ones, the leased shards and the workers, which are few. It reads no
+waiting shard.
 So it costs the same at any number of items, and about 50 ms at 100,000 open jobs.
 """
 
@@ -10,7 +11,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from lengthwise import database
-from lengthwise.states import Priority
+from lengthwise.ledger import workers
+from lengthwise.states import Priority, WorkerRole, WorkerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +42,20 @@ class LedgerGauges:
     deadline_seconds: float | None
     #: For how long the most overdue webhook has been due; 0 if none is.
     webhook_seconds: float
+    #: The processes of each role and state that has any.
+    workers: dict[tuple[WorkerRole, WorkerState], int]
 
 
-def read(connection: Connection, *, by_tenant: bool = False) -> LedgerGauges:
-    """The gauges of this moment.
+def read(connection: Connection, *, presence_seconds: float, by_tenant: bool = False) -> LedgerGauges:
+    """The gauges of this moment, if workers report themselves every ``presence_seconds``.
 
     A job of few shards has no tallies. What is done of such jobs is subtracted for the oldest of them only; each of the
     others counts whole until it ends.
     """
-    found = database.cursor(connection).execute(_GAUGES, {"by_tenant": by_tenant, "exact": _EXACT_JOBS}).fetchone()
+    asked = {"by_tenant": by_tenant, "exact": _EXACT_JOBS, "lost": workers.lost_after(presence_seconds)}
+    found = database.cursor(connection).execute(_GAUGES, asked).fetchone()
     assert found is not None  # noqa: S101 - a SELECT without FROM
-    work, n_jobs, oldest, n_near_deadline, deadline_seconds, webhook_seconds = found
+    work, n_jobs, oldest, n_near_deadline, deadline_seconds, webhook_seconds, processes = found
     return LedgerGauges(
         [WorkGauge(tenant and UUID(tenant), *more) for tenant, *more in work or ()],
         n_jobs,
@@ -58,6 +63,7 @@ def read(connection: Connection, *, by_tenant: bool = False) -> LedgerGauges:
         n_near_deadline,
         deadline_seconds,
         webhook_seconds,
+        {(WorkerRole(role), WorkerState(state)): count for role, state, count in processes or ()},
     )
 
 
@@ -101,5 +107,9 @@ SELECT
   (SELECT count(*) FROM open WHERE now() > deadline_at - (deadline_at - created_at) / 10),
   (SELECT extract(epoch FROM min(deadline_at) - now())::float8 FROM open),
   coalesce((SELECT extract(epoch FROM now() - next_attempt_at)::float8 FROM deliveries
-            WHERE state = 'pending' AND next_attempt_at <= now() ORDER BY next_attempt_at LIMIT 1), 0)
+            WHERE state = 'pending' AND next_attempt_at <= now() ORDER BY next_attempt_at LIMIT 1), 0),
+  (SELECT jsonb_agg(jsonb_build_array(role, state, n)) FROM (
+    SELECT role, CASE WHEN seen_at < now() - make_interval(secs => %(lost)s) THEN 'lost' ELSE state END AS state,
+           count(*) AS n
+    FROM workers GROUP BY 1, 2) processes)
 """
