@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from lengthwise import logs, queue
 from lengthwise.database import Database, translated
 from lengthwise.errors import Unavailable
-from lengthwise.ledger import gauges
+from lengthwise.ledger import gauges, workers
 from lengthwise.ledger.gauges import LedgerGauges
 from lengthwise.states import Priority, WorkerRole, WorkerState
 
@@ -25,7 +25,8 @@ class QueueCollector(Collector):
     """Only the API's process has one: every process would show the same figures."""
 
     def __init__(self, database: Database, *, tenants: bool, presence_seconds: float) -> None:
-        self._database, self._tenants, self._presence_seconds = database, tenants, presence_seconds
+        self._database, self._tenants = database, tenants
+        self._lost_seconds = workers.lost_after(presence_seconds)
         self._lock = Lock()
         self._read_at = float("-inf")
         self._found: Sequence[Metric] = ()
@@ -41,7 +42,7 @@ class QueueCollector(Collector):
     def _read(self) -> LedgerGauges | None:
         try:
             with translated(), self._database.asking() as connection:
-                return gauges.read(connection, presence_seconds=self._presence_seconds, by_tenant=self._tenants)
+                return gauges.read(connection, lost_seconds=self._lost_seconds, by_tenant=self._tenants)
         except Unavailable:
             return None  # the process has said so
         except Exception as error:  # the other figures are shown all the same
@@ -108,15 +109,15 @@ def ledger_families(found: LedgerGauges | None, *, tenants: bool) -> Iterator[Me
         "Time for which the most overdue webhook has been due; 0 if none is.",
         found.webhook_seconds,
     )
-    workers = GaugeMetricFamily(
+    processes = GaugeMetricFamily(
         "lengthwise_workers",
         "Processes of workers, by what they last reported. One that has not reported for three periods is lost.",
         labels=("role", "state"),
     )
     for role in WorkerRole:
         for state in WorkerState:
-            workers.add_metric((role, state), found.workers.get((role, state), 0))
-    yield workers
+            processes.add_metric((role, state), found.workers.get((role, state), 0))
+    yield processes
 
 
 def broker_families(waiting: dict[str, int] | None) -> Iterator[Metric]:

@@ -34,7 +34,7 @@ class Scraped:
 
 def read() -> gauges.LedgerGauges:
     with database.engine().asking() as connection:
-        return gauges.read(connection, presence_seconds=PRESENCE)
+        return gauges.read(connection, lost_seconds=3 * PRESENCE)
 
 
 GENERATE = {"kind": "generate", "model": "echo"}
@@ -131,7 +131,7 @@ def test_work_is_counted_by_tenant_only_if_that_is_asked(installed: settings.Set
     submit(["abc"] * 3)
     [tenant] = sql("SELECT tenant_id FROM jobs")
     with database.engine().asking() as connection:
-        [work] = gauges.read(connection, presence_seconds=PRESENCE, by_tenant=True).work
+        [work] = gauges.read(connection, lost_seconds=3 * PRESENCE, by_tenant=True).work
     assert work.tenant_id == tenant[0]
     assert read().work[0].tenant_id is None
     labels = {**GENERATE, "state": "waiting"}
