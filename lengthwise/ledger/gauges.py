@@ -71,7 +71,8 @@ _EXACT_JOBS = 200
 
 # - The open jobs are summed up while they are read, and then read for those with tallies and for the oldest: to keep
 #   100,000 rows would take longer, on a disk.
-# - The comparison with -infinity is always true. It lets the planner use the index whatever it estimates.
+# - The comparison with -infinity is always true. With OFFSET 0, it lets the planner use the index of leased shards
+#   whatever it estimates.
 _GAUGES = """
 WITH open AS MATERIALIZED (
   SELECT CASE WHEN %(by_tenant)s THEN tenant_id END AS tenant_id, kind, model, priority, count(*) AS n_jobs,
@@ -98,8 +99,9 @@ WITH open AS MATERIALIZED (
   ) done
   UNION ALL
   SELECT CASE WHEN %(by_tenant)s THEN jobs.tenant_id END, jobs.kind, jobs.model, 0, hi - lo, 0
-  FROM shards JOIN jobs ON jobs.id = shards.job_id
-  WHERE shards.state = 'leased' AND shards.lease_until > '-infinity' AND jobs.state = 'open'
+  FROM (
+    SELECT job_id, lo, hi FROM shards WHERE state = 'leased' AND lease_until > '-infinity' OFFSET 0
+  ) leased JOIN jobs ON jobs.id = leased.job_id WHERE jobs.state = 'open'
 ), work AS (
   SELECT tenant_id, kind, model, sum(n_open) AS n_open, sum(n_running) AS n_running, sum(n_tokens) AS n_tokens
   FROM parts GROUP BY tenant_id, kind, model

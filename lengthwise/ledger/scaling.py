@@ -98,12 +98,14 @@ GROUP BY is_deadline, floor(ln(greatest(seconds, 1)) / ln({_STEP}::float8))
 ORDER BY min(seconds)
 """  # noqa: S608 - built from constants
 
-# The comparison with -infinity is always true. It lets the planner use the index whatever it estimates.
+# The comparison with -infinity is always true. With OFFSET 0, it lets the planner use the index of leased shards
+# whatever it estimates.
 _RUNNING = """
-SELECT coalesce(sum(shards.n_tokens), 0)::bigint, count(DISTINCT shards.token)::int
-FROM shards JOIN jobs ON jobs.id = shards.job_id
-WHERE shards.state = 'leased' AND shards.lease_until > '-infinity'
-  AND (%(models)s::text[] IS NULL OR jobs.model = ANY(%(models)s))
+SELECT coalesce(sum(leased.n_tokens), 0)::bigint, count(DISTINCT leased.token)::int
+FROM (
+  SELECT job_id, n_tokens, token FROM shards WHERE state = 'leased' AND lease_until > '-infinity' OFFSET 0
+) leased JOIN jobs ON jobs.id = leased.job_id
+WHERE %(models)s::text[] IS NULL OR jobs.model = ANY(%(models)s)
 """
 
 _WORKERS = """
