@@ -171,7 +171,10 @@ def _shared(current: Settings) -> SharedState:
 
 def _collectors(shared: SharedState) -> tuple[QueueCollector, ConnectionCollector]:
     """What this process is asked for at each scrape of its metrics."""
-    of_queue = QueueCollector(shared.database, tenants=shared.settings.metrics_tenants)
+    current = shared.settings
+    of_queue = QueueCollector(
+        shared.database, tenants=current.metrics_tenants, presence_seconds=current.presence_seconds
+    )
     return of_queue, ConnectionCollector(lambda: shared.database)
 
 

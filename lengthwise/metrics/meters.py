@@ -131,7 +131,7 @@ class Meters:
         }[role]
 
     def count_batch(self, model: str, rows: int, seconds: float, padding: float) -> None:
-        """One engine batch; ``padding`` is its share of the input tokens. Takes about 5 µs."""
+        """One engine batch; ``padding`` is its share of the input tokens. Takes 2 to 3 µs."""
         of_model = self._of_batch.get(model)
         if of_model is None:
             of_model = self._of_batch[model] = (

@@ -1,4 +1,4 @@
-"""The gauges of the ledger and the broker, asked for at a scrape: what waits, since when, and for whom."""
+"""The gauges of the ledger and the broker, asked for at a scrape: what waits, since when, and who works."""
 
 import logging
 import time
@@ -11,9 +11,9 @@ from prometheus_client.registry import Collector
 from lengthwise import logs, queue
 from lengthwise.database import Database, translated
 from lengthwise.errors import Unavailable
-from lengthwise.ledger import gauges
+from lengthwise.ledger import gauges, workers
 from lengthwise.ledger.gauges import LedgerGauges
-from lengthwise.states import Priority
+from lengthwise.states import Priority, WorkerRole, WorkerState
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +24,9 @@ _SHARED_SECONDS = 1.0
 class QueueCollector(Collector):
     """Only the API's process has one: every process would show the same figures."""
 
-    def __init__(self, database: Database, *, tenants: bool) -> None:
+    def __init__(self, database: Database, *, tenants: bool, presence_seconds: float) -> None:
         self._database, self._tenants = database, tenants
+        self._lost_seconds = workers.lost_after(presence_seconds)
         self._lock = Lock()
         self._read_at = float("-inf")
         self._found: Sequence[Metric] = ()
@@ -41,7 +42,7 @@ class QueueCollector(Collector):
     def _read(self) -> LedgerGauges | None:
         try:
             with translated(), self._database.asking() as connection:
-                return gauges.read(connection, by_tenant=self._tenants)
+                return gauges.read(connection, lost_seconds=self._lost_seconds, by_tenant=self._tenants)
         except Unavailable:
             return None  # the process has said so
         except Exception as error:  # the other figures are shown all the same
@@ -108,6 +109,15 @@ def ledger_families(found: LedgerGauges | None, *, tenants: bool) -> Iterator[Me
         "Time for which the most overdue webhook has been due; 0 if none is.",
         found.webhook_seconds,
     )
+    processes = GaugeMetricFamily(
+        "lengthwise_workers",
+        "Processes of workers, by what they last reported. One that has not reported for three periods is lost.",
+        labels=("role", "state"),
+    )
+    for role in WorkerRole:
+        for state in WorkerState:
+            processes.add_metric((role, state), found.workers.get((role, state), 0))
+    yield processes
 
 
 def broker_families(waiting: dict[str, int] | None) -> Iterator[Metric]:

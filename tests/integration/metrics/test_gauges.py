@@ -11,10 +11,14 @@ from starlette.testclient import TestClient
 from lengthwise import database, queue, settings
 from lengthwise.ledger import gauges
 from lengthwise.metrics.queue import QueueCollector
-from lengthwise.states import Priority
+from lengthwise.states import Priority, WorkerRole, WorkerState
 from tests.integration.conftest import RunWorker
 from tests.integration.conftest import submit as submit_over_http
+from tests.integration.why.crew import seen
 from tests.ledger import must_take, put, sql, submit
+
+#: How often workers report themselves, in seconds.
+PRESENCE = 5.0
 
 
 class Scraped:
@@ -22,7 +26,7 @@ class Scraped:
 
     def __init__(self, *, tenants: bool = False) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(QueueCollector(database.engine(), tenants=tenants))
+        self._registry.register(QueueCollector(database.engine(), tenants=tenants, presence_seconds=PRESENCE))
 
     def value(self, name: str, **labels: str) -> float | None:
         return self._registry.get_sample_value(f"lengthwise_{name}", labels)
@@ -30,14 +34,14 @@ class Scraped:
 
 def read() -> gauges.LedgerGauges:
     with database.engine().asking() as connection:
-        return gauges.read(connection)
+        return gauges.read(connection, lost_seconds=3 * PRESENCE)
 
 
 GENERATE = {"kind": "generate", "model": "echo"}
 
 
 def test_an_empty_ledger_has_no_work_and_nothing_old(installed: settings.Settings) -> None:
-    assert read() == gauges.LedgerGauges([], 0, {}, 0, None, 0.0)
+    assert read() == gauges.LedgerGauges([], 0, {}, 0, None, 0.0, {})
     scraped = Scraped()
     assert scraped.value("ledger_up") == 1
     assert scraped.value("broker_up") == 1
@@ -104,11 +108,30 @@ def test_the_most_overdue_webhook(installed: settings.Settings) -> None:
     assert read().webhook_seconds == pytest.approx(90, abs=30)
 
 
+def test_workers_by_role_and_state_and_those_that_fell_silent_are_lost(installed: settings.Settings) -> None:
+    seen(state="idle")
+    seen(state="working", ago=2 * PRESENCE)
+    seen(state="working", ago=3 * PRESENCE + 5)
+    seen(state="starting", ago=3_000)
+    seen("deliver", state="stopping")
+    scraped = Scraped()
+    shown = {
+        (role, state): scraped.value("workers", role=role, state=state) for role in WorkerRole for state in WorkerState
+    }
+    assert {each: count for each, count in shown.items() if count} == {
+        ("generate", "idle"): 1,
+        ("generate", "working"): 1,
+        ("generate", "lost"): 2,
+        ("deliver", "stopping"): 1,
+    }
+    assert None not in shown.values(), "a state without workers is 0, so that an alert can compare it"
+
+
 def test_work_is_counted_by_tenant_only_if_that_is_asked(installed: settings.Settings) -> None:
     submit(["abc"] * 3)
     [tenant] = sql("SELECT tenant_id FROM jobs")
     with database.engine().asking() as connection:
-        [work] = gauges.read(connection, by_tenant=True).work
+        [work] = gauges.read(connection, lost_seconds=3 * PRESENCE, by_tenant=True).work
     assert work.tenant_id == tenant[0]
     assert read().work[0].tenant_id is None
     labels = {**GENERATE, "state": "waiting"}
@@ -128,7 +151,7 @@ def test_several_scrapes_within_a_second_are_one_query(
 
     monkeypatch.setattr(gauges, "read", counted)
     monkeypatch.setattr("lengthwise.metrics.queue._SHARED_SECONDS", 60.0)
-    collector = QueueCollector(database.engine(), tenants=False)
+    collector = QueueCollector(database.engine(), tenants=False, presence_seconds=PRESENCE)
     for _ in range(5):
         assert list(collector.collect())
     assert len(asked) == 1
@@ -139,7 +162,7 @@ def test_without_a_database_the_scrape_says_so_and_shows_the_rest(
 ) -> None:
     away = database.connect("postgresql://127.0.0.1:9/none", pool_seconds=1)
     registry = CollectorRegistry()
-    registry.register(QueueCollector(away, tenants=False))
+    registry.register(QueueCollector(away, tenants=False, presence_seconds=PRESENCE))
     names = {family.name for family in registry.collect()}
     assert "lengthwise_items" not in names
     assert registry.get_sample_value("lengthwise_ledger_up") == 0

@@ -12,7 +12,7 @@ from api.app import create_app
 from lengthwise import database, settings
 from tests import caller
 from tests.conftest import forget
-from tests.ledger import knobs
+from tests.ledger import knobs, submit
 from tests.servers import free_port, wait_until
 from worker.health import WorkerHealth
 from worker.process import Worker
@@ -39,6 +39,24 @@ def test_the_api_serves_its_metrics_beside_itself(
     assert "lengthwise_ledger_up 1.0\n" in shown
     assert 'lengthwise_database_connections{state="used"} ' in shown
     wait_until(lambda: not is_open(port))
+
+
+def test_the_api_answers_an_autoscaler_there_and_not_on_its_public_port(
+    catalog: Path, installed: settings.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    knobs(monkeypatch, metrics_port=port, scaling_tokens_per_second=1, scaling_max_workers=7)
+    with caller.calling(create_app()) as client:
+        wait_until(lambda: is_open(port))
+        assert client.get("/scaling").status_code == 404
+        asked = f"http://127.0.0.1:{port}/scaling"
+        submit(["abcd"] * 5_000, pool="echo:test")
+        found = httpx.get(asked, timeout=30)
+        assert found.headers["Content-Type"] == "application/json"
+        assert (found.status_code, found.json()["desired"], found.json()["waiting_tokens"]) == (200, 7, 20_000)
+        for query, status, desired in (("model=other", 200, 0), ("model=echo&device=cuda", 200, 7), ("x=y", 400, None)):
+            found = httpx.get(f"{asked}?{query}", timeout=30)
+            assert (found.status_code, found.json().get("desired")) == (status, desired), query
 
 
 def test_a_delivery_worker_serves_its_metrics_and_its_health(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from lengthwise.ledger import gauges, scaling
 from lengthwise.ledger.queue import claim, sweep
 from tests import servers as real
 from tests.integration.queue.test_query_plans import (
@@ -54,3 +55,9 @@ def test_looking_for_waiting_work_reads_the_start_of_the_index() -> None:
     nodes = explain(sweep._WAITING_POOLS)
     assert "shards_head_idx" in indexes(nodes)
     assert rows_read(nodes) < 10
+
+
+def test_a_scrape_and_an_autoscaler_read_no_waiting_shard() -> None:
+    for nodes in (explain(gauges._GAUGES, by_tenant=False, exact=0, lost=15.0), explain(scaling._RUNNING, models=None)):
+        assert "shards_leased_idx" in indexes(nodes)
+        assert rows_read(nodes) < 20

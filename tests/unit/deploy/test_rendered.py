@@ -41,6 +41,7 @@ def test_every_config_map_and_secret_is_there(overlay: str) -> None:
 def test_the_settings_of_all_parts_are_merged(overlay: str) -> None:
     (settings,) = [each for name, each in of_kind(overlay, "ConfigMap").items() if name.startswith("settings-")]
     assert settings["data"]["LENGTHWISE_METRICS_PORT"] == "9464"
+    assert settings["data"]["LENGTHWISE_LOG_FORMAT"] == "json"
     assert settings["data"]["LENGTHWISE_MODELS"] == ("" if overlay == "local" else "/etc/lengthwise/models.toml")
     rates = {"local": None, "production": "1000", "gpu": "20000"}
     assert settings["data"].get("LENGTHWISE_SCALING_TOKENS_PER_SECOND") == rates[overlay]

@@ -12,13 +12,13 @@ from lengthwise.ledger.gauges import LedgerGauges, WorkGauge
 from lengthwise.metrics import meters, queue
 from lengthwise.metrics.connections import ConnectionCollector
 from lengthwise.metrics.meters import Meters
-from lengthwise.states import Priority
+from lengthwise.states import Priority, WorkerRole, WorkerState
 from lengthwise.waiting.pulse import Pulse
 from lengthwise.waiting.turnstile import Turnstile
 
 ROLES = (meters.API, meters.GENERATE, meters.DELIVER)
 WORK = WorkGauge(UUID(int=7), "translate", "demo", n_open=10, n_running=4, n_tokens=100)
-LEDGER = LedgerGauges([WORK], 2, {Priority.NORMAL: 60.0}, 1, 120.0, 3.0)
+LEDGER = LedgerGauges([WORK], 2, {Priority.NORMAL: 60.0}, 1, 120.0, 3.0, {(WorkerRole.GENERATE, WorkerState.IDLE): 2})
 
 
 class KnownMetric(NamedTuple):
