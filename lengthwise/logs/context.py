@@ -8,6 +8,8 @@ from itertools import islice
 from types import MappingProxyType
 from typing import TypeVar
 
+#: The attribute of an error that has what was bound where it was raised.
+_MARK = "lengthwise_log_ids"
 #: So many ids of one kind are named; a claim may have hundreds of shards.
 _MAX_NAMED = 8
 
@@ -25,13 +27,24 @@ def current() -> Mapping[str, object]:
 def bound(**ids: object) -> Iterator[None]:
     """Shows these ids in every line that the block logs, besides those that are bound already. None is not shown.
 
-    They are only made into text when a line is written, so that a block that logs nothing costs next to nothing.
+    They are only made into text when a line is written, so that a block that logs nothing costs next to nothing. An
+    error that leaves the block takes them along, since the line about it may be written outside.
     """
     token = _current.set({**_current.get(), **ids})
     try:
         yield
+    except BaseException as error:
+        if not hasattr(error, _MARK):  # otherwise an inner block knew more
+            setattr(error, _MARK, dict(_current.get()))
+        raise
     finally:
         _current.reset(token)
+
+
+def taken_along(error: BaseException) -> Mapping[str, object]:
+    """What was bound in the innermost block that this error left."""
+    found: Mapping[str, object] = getattr(error, _MARK, {})
+    return found
 
 
 def carried(function: Callable[[], Answer]) -> Callable[[], Answer]:
