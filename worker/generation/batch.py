@@ -93,8 +93,8 @@ class BatchRunner:
     ) -> int:
         """Stores the answers of a batch, and runs unanswered pieces again until each one is answered or has failed.
 
-        ``is_part``: it is a part of a batch that failed, so the log knows of it. Returns the tokens of the largest batch
-        that succeeded. Raises ``EngineUnavailable``, but stores the answers first.
+        ``is_part``: it is a part of a batch that failed, so the log knows of it already. Returns the tokens of the
+        largest batch that succeeded. Raises ``EngineUnavailable``, but stores the answers first.
         """
         work.answer(outcome.completions)
         if isinstance(outcome.error, EngineUnavailable):
