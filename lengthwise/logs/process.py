@@ -37,6 +37,8 @@ def set_up(role: str, worker: str, *, form: str, level: str) -> None:
     handler.setFormatter(FORMS[form](role, worker))
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    # It writes the lines of loggers that neither have a handler nor pass them on, such as that of Celery's processes.
+    logging.lastResort = handler
     wanted = logging.getLevelNamesMapping()[level]
     root.setLevel(max(wanted, logging.WARNING))
     for name in _OURS:
