@@ -4,7 +4,7 @@ import logging
 import re
 import time
 from functools import partial
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -94,6 +94,15 @@ def _route(scope: Scope) -> str | None:
     return getattr(scope.get("route"), "path", None)
 
 
+def _job(scope: Scope) -> str | None:
+    """The job that the path names; None if what stands there is no id, since any other text is the caller's."""
+    text = scope.get("path_params", {}).get("job_id", "")
+    try:
+        return text if str(UUID(text)) == text else None
+    except ValueError:
+        return None
+
+
 def _describe(span: TraceSpan, scope: Scope, status: int | None) -> None:
     route = _route(scope)
     if route is not None:
@@ -116,6 +125,7 @@ def _log(scope: Scope, status: int | None, seconds: float) -> None:
         "status": status,
         "seconds": seconds,
         "key": caller and caller.key_id,
+        "job": _job(scope),
     }
     say = partial(log.log, logging.DEBUG if route in _PROBES else logging.INFO)
     say("%s %s: %s", fields["method"], route or "unknown path", status or "no answer", extra={"fields": fields})

@@ -1,5 +1,6 @@
 """Writes a job, once for each Idempotency-Key. A job that is refused leaves no row."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +30,8 @@ from lengthwise.ledger.jobs.idempotency import IdempotencyKey
 from lengthwise.ledger.jobs.submit import NewJob
 from lengthwise.settings import Settings
 from lengthwise.states import Priority
+
+log = logging.getLogger(__name__)
 
 #: Reads a job's items, in the transaction that writes them. The rows of a table go to the second argument as well.
 ReadItems = Callable[[Connection, Keep], Iterable[Any]]
@@ -108,6 +111,8 @@ def accept(
                 raise
             raise Unavailable("another request under this Idempotency-Key was taken", retry_after=1) from None
     state.backlog.add(tenant, figures.n_tokens)
+    about = {"fields": {"job": figures.id, "items": figures.n_items, "tokens": figures.n_tokens}}
+    log.info("a job was accepted: kind %s, model %s", figures.kind, figures.model, extra=about)
     return AcceptedJob(figures, order.webhook_secret)
 
 

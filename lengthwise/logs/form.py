@@ -29,8 +29,10 @@ class LineFormatter(logging.Formatter):
         return described(error, trace) if error is not None else []
 
     def ids(self, record: logging.LogRecord) -> dict[str, Any]:
-        """The ids that are bound, and the fields of this line alone."""
-        found: Mapping[str, object] = {**context.current(), **getattr(record, "fields", {})}
+        """The ids that are bound here or were where the error was raised, and the fields of this line alone."""
+        error = record.exc_info[1] if record.exc_info else None
+        along = getattr(record, "raised_in", None) or (context.taken_along(error) if error else {})
+        found: Mapping[str, object] = {**along, **context.current(), **getattr(record, "fields", {})}
         return {name: _plain(value) for name, value in found.items() if value is not None}
 
 

@@ -1,12 +1,14 @@
 """The words of a log line. A library's are shown only if they are known to be about the installation."""
 
 import logging
+import re
 
 from lengthwise.logs.raised import is_ours
 
 #: Libraries whose lines are about servers, processes and models. Of each line, the beginning is shown.
-_TOLD = frozenset({"celery", "kombu", "opentelemetry", "torch", "transformers", "uvicorn"})
+_TOLD = frozenset({"celery", "kombu", "multiprocessing", "opentelemetry", "torch", "transformers", "uvicorn"})
 _MAX_CHARACTERS = 300
+_PLACEHOLDER = re.compile(r"%(\(\w{1,40}\))?[drs]")
 #: Of a task that failed, Celery's line holds the error's message.
 _TASKS = "celery.app.trace"
 
@@ -26,7 +28,7 @@ def _of_library(record: logging.LogRecord) -> str:
         told = record.args if isinstance(record.args, dict) else {}
         return f"task {told.get('name', '')} {told.get('description', 'was run')}"
     # With an error, the arguments may hold its message.
-    said = str(record.msg) if record.exc_info else record.getMessage()
+    said = _PLACEHOLDER.sub("…", str(record.msg)) if record.exc_info else record.getMessage()
     return said.strip().partition("\n")[0][:_MAX_CHARACTERS]
 
 

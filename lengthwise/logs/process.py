@@ -21,8 +21,10 @@ _OURS = ("lengthwise", "api", "worker")
 _TELLING = ("celery", "uvicorn")
 #: Of these, INFO has a line for each bell. DEBUG would have more.
 _NOISY = ("celery.app.trace", "celery.worker.strategy")
-#: Warnings of these packages are about models and devices, so their words are shown. Of others, only the place is.
-_ABOUT_MODELS = frozenset({"ctranslate2", "torch", "transformers"})
+#: Warnings of these packages are about models, devices and the process, so their words are shown. Of others, only the
+#: place is.
+_WARNING = frozenset({"celery", "ctranslate2", "torch", "transformers"})
+_MAX_CHARACTERS = 300
 
 
 def set_up(role: str, worker: str, *, form: str, level: str) -> None:
@@ -35,6 +37,8 @@ def set_up(role: str, worker: str, *, form: str, level: str) -> None:
     handler.setFormatter(FORMS[form](role, worker))
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    # It writes the lines of loggers that neither have a handler nor pass them on, such as that of Celery's processes.
+    logging.lastResort = handler
     wanted = logging.getLevelNamesMapping()[level]
     root.setLevel(max(wanted, logging.WARNING))
     for name in _OURS:
@@ -67,7 +71,7 @@ def _warned(
 ) -> None:
     parts = PurePath(filename).parts
     package = parts[parts.index("site-packages") + 1] if "site-packages" in parts[:-1] else ""
-    said = f": {message}" if package in _ABOUT_MODELS else ""
+    said = f": {' '.join(str(message).split())[:_MAX_CHARACTERS]}" if package in _WARNING else ""
     logging.getLogger("py.warnings").warning("%s%s, %s:%d", category.__name__, said, "/".join(parts[-2:]), lineno)
 
 

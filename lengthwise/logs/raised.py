@@ -10,6 +10,8 @@ from traceback import walk_tb
 from types import FrameType, TracebackType
 from typing import Any
 
+from lengthwise.logs import context
+
 #: The packages whose own words hold no text of a customer.
 _OURS = frozenset({"lengthwise", "api", "worker"})
 #: So many errors of a chain are shown, and so many frames of each: the innermost ones.
@@ -28,7 +30,7 @@ def raised(error: BaseException, *, with_messages: bool = False) -> dict[str, An
     ``with_messages`` shows the messages of libraries too: only for what happens before any text of a customer is at
     hand, such as loading a model.
     """
-    return {"raised": described(error, with_messages=with_messages)}
+    return {"raised": described(error, with_messages=with_messages), "raised_in": context.taken_along(error)}
 
 
 def described(

@@ -186,12 +186,22 @@ def _attempt(due: DueDelivery, token: UUID, span: TraceSpan) -> None:
         span.add({"http.response.status_code": outcome.status})
     if not outcome.delivered:
         span.fail(outcome.error or "status")
-        log.info("attempt %d failed: %s", due.attempts + 1, outcome.error or f"status {outcome.status}")
+    _tell(due.attempts + 1, outcome, seconds)
     attempt = DeliveryAttempt(started_at, outcome.seconds, outcome.status, outcome.error, outcome.response_excerpt)
     failing_seconds = settings.get().webhook_failing_seconds
     with database.translated(), database.engine().begin() as connection:
         if not delivery.record(connection, due, token, attempt, state, seconds, failing_seconds):
             log.warning("another process holds this delivery now: the attempt was not recorded")
+
+
+def _tell(attempt: int, outcome: AttemptOutcome, seconds: float | None) -> None:
+    said = outcome.error or f"status {outcome.status}"
+    if outcome.delivered:
+        log.info("a webhook was delivered: %s", said)
+    elif seconds is None:
+        log.warning("attempt %d to deliver a webhook failed: %s; it was the last", attempt, said)
+    else:
+        log.info("attempt %d to deliver a webhook failed: %s; the next is in %.0f s", attempt, said, seconds)
 
 
 def _post(due: DueDelivery, timestamp: int) -> AttemptOutcome:

@@ -88,11 +88,13 @@ class BatchRunner:
         meters.get().count_batch(model.spec.name, len(batch), ended_at - began_at, padding)
         return BatchOutcome(number, completions, error, began_at, ended_at)
 
-    def take(self, work: Work, model: LoadedModel, batch: Sequence[int], outcome: BatchOutcome) -> int:
+    def take(
+        self, work: Work, model: LoadedModel, batch: Sequence[int], outcome: BatchOutcome, *, is_part: bool = False
+    ) -> int:
         """Stores the answers of a batch, and runs unanswered pieces again until each one is answered or has failed.
 
-        Returns the tokens of the largest batch that succeeded. Raises ``EngineUnavailable``, but stores the answers
-        first.
+        ``is_part``: it is a part of a batch that failed, so the log knows of it already. Returns the tokens of the
+        largest batch that succeeded. Raises ``EngineUnavailable``, but stores the answers first.
         """
         work.answer(outcome.completions)
         if isinstance(outcome.error, EngineUnavailable):
@@ -103,8 +105,12 @@ class BatchRunner:
             return n_tokens
         answered = {completion.id for completion in outcome.completions}
         rest = [index for index in batch if index not in answered]
-        about = logs.raised(outcome.error) | {"fields": {"batch": outcome.number}}
-        log.warning("a batch of %d failed: %s; %d to run again", len(batch), outcome.error, len(rest), extra=about)
+        if len(batch) > 1:
+            about = logs.raised(outcome.error) | {"fields": {"batch": outcome.number}}
+            level = logging.DEBUG if is_part else logging.WARNING
+            log.log(
+                level, "a batch of %d failed: %s; %d to run again", len(batch), outcome.error, len(rest), extra=about
+            )
         self.presence.error(outcome.error)
         return self.isolate(work, model, rest, outcome.error, n_tokens, is_alone=len(batch) == 1)
 
@@ -119,6 +125,8 @@ class BatchRunner:
         is_memory = isinstance(error, OutOfMemoryError)
         if is_alone:
             for index in rest:
+                about = logs.raised(error) | {"fields": work.place(index)}
+                log.warning("an item failed, on its own: %s", error, extra=about)
                 work.fail(index, "out_of_memory" if is_memory else "engine_error")
             return 0
         if is_memory:
@@ -127,10 +135,13 @@ class BatchRunner:
         fitting = 0
         for half in (rest[:middle], rest[middle:]):
             if half:
-                fitting = max(fitting, self.take(work, model, half, self.attempt(work, model, half)))
+                fitting = max(fitting, self._take_part(work, model, half))
         if is_memory:  # one large item must not make all later batches small
             model.allow(fitting * work.beams)
         return fitting
+
+    def _take_part(self, work: Work, model: LoadedModel, part: Sequence[int]) -> int:
+        return self.take(work, model, part, self.attempt(work, model, part), is_part=True)
 
 
 def _describe(span: TraceSpan, work: Work, model: LoadedModel, batch: Sequence[int], outcome: BatchOutcome) -> None:

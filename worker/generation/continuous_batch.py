@@ -139,7 +139,9 @@ class ContinuousBatch:
         self.close()
         left, self._capacity.admitted = self._capacity.admitted, {}
         if left:
-            log.warning("a continuous batch failed: %s; %d to run again", error, len(left), extra=logs.raised(error))
+            if not is_alone:
+                about = logs.raised(error)
+                log.warning("a continuous batch failed: %s; %d to run again", error, len(left), extra=about)
             self._runner.presence.error(error)
             self._runner.isolate(self._work, self._model, list(left), error, sum(left.values()), is_alone=is_alone)
 

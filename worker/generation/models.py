@@ -5,11 +5,12 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from lengthwise import logs, settings
-from lengthwise.errors import ConfigurationError
+from lengthwise.errors import ConfigurationError, ModelUnusable
 from lengthwise.kinds.kind import KindModel
 from lengthwise.metrics import meters
 from lengthwise.models import tokenizer, usable
@@ -218,7 +219,9 @@ class LoadedModels:
         return False
 
     def _note_failure(self, name: str, error: ConfigurationError | EngineError) -> None:
-        log.error("model %s not loaded: %s", name, error, extra=logs.raised(error))
+        # The message of the first names the model as well.
+        said = f"{error.reason}. To mend it: {error.remedy}" if isinstance(error, ModelUnusable) else str(error)
+        log.error("model %s not loaded: %s", name, said, extra=logs.raised(error))
         self._presence.failed(name, error)
 
     def forget_failures(self) -> None:
@@ -231,10 +234,8 @@ class LoadedModels:
         If one fails, the log says so, and the first job that needs it tries again.
         """
         for name in self.names()[: settings.get().loaded_models]:
-            try:
+            with suppress(NotLoaded):
                 self.get(name)
-            except NotLoaded:
-                log.warning("continuing without model %s", name)
         reduce_garbage_collection()
         readiness.models_are_loaded()
 

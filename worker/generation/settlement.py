@@ -7,13 +7,15 @@ from uuid import UUID
 
 from lengthwise import database, logs, settings, traces
 from lengthwise.errors import Unavailable
-from lengthwise.ledger.queue.settle import Settlement, settle
+from lengthwise.ledger.queue.settle import CompletedJob, Settlement, settle
 from lengthwise.metrics import meters
 
 log = logging.getLogger(__name__)
 
 #: The pause before another attempt if the database is away.
 _RETRY_SECONDS = 0.5
+#: Hides what is bound for the claim: other jobs, and shards that need not be of the job that ended.
+_ONLY_JOB: dict[str, object] = dict.fromkeys(("jobs", "n_jobs", "shard", "shards", "n_shards"))
 
 
 def write(token: UUID, settlements: Sequence[Settlement]) -> Sequence[Settlement]:
@@ -41,8 +43,15 @@ def _write(token: UUID, settlements: Sequence[Settlement]) -> list[Settlement]:
             time.sleep(_RETRY_SECONDS)
     written = [done for done in settlements if done.shard_id in settled.ids]
     meters.get().count_settled(written)
-    meters.get().count_ended(settled.margins)
+    note_ended(settled.ended)
     if lost := [done.shard_id for done in settlements if done.shard_id not in settled.ids]:
         about = {"fields": logs.named("shard", lost)}
-        log.warning("the lease of %d shards was lost: their results were not written", len(lost), extra=about)
+        log.warning("shards whose lease was lost: %d; their results were not written", len(lost), extra=about)
     return written
+
+
+def note_ended(ended: Sequence[CompletedJob]) -> None:
+    """Counts jobs that ended, and writes a line about each. Call it once that is committed."""
+    meters.get().count_ended([job.margin for job in ended if job.margin is not None])
+    for job in ended:
+        log.info("the job ended: all of its items are done", extra={"fields": _ONLY_JOB | {"job": job.id}})

@@ -22,6 +22,7 @@ from lengthwise.ledger.queue.claim import claim_condemned
 from lengthwise.ledger.queue.settle import complete_jobs, settle
 from lengthwise.ledger.webhooks import sealed_secret
 from lengthwise.metrics import meters
+from worker.generation.settlement import note_ended
 from worker.generation.work.items import refuse
 from worker.shutdown import Shutdown
 
@@ -91,8 +92,8 @@ class Sweeper:
         """Looks for what should never happen, in the next open jobs. So its cost does not grow with them."""
         with _transaction() as connection:
             finished, self._checked = ledger.find_finished_jobs(connection, after=self._checked)
-            margins = complete_jobs(connection, finished)
-        meters.get().count_ended(margins)
+            ended = complete_jobs(connection, finished)
+        note_ended(ended)
 
     def _add_rate(self) -> None:
         if time.monotonic() - self._rated_at >= work_rate.INTERVAL_SECONDS:
@@ -119,18 +120,22 @@ def _repair() -> None:
     with _transaction(pipelined=True) as connection:
         # No live session is silent for this long. By then, the leases of a dead worker have expired too.
         if frozen := ledger.end_frozen_sessions(connection, seconds=current.lease_seconds / 2):
-            log.warning("%d database sessions ended: their processes are frozen or gone", frozen)
+            log.warning("database sessions of frozen or lost processes that were ended: %d", frozen)
     with _transaction(pipelined=True) as connection:
         expired = ledger.expire_leases(connection, max_deaths=current.max_deaths)
     if expired:
-        log.warning("%d leases expired: their workers stopped renewing them", expired)
-        meters.get().count_expired_leases(expired)
+        shards, jobs = {shard for shard, _ in expired}, {job for _, job in expired}
+        about = {"fields": logs.named("shard", shards) | logs.named("job", jobs)}
+        log.warning("leases that workers stopped renewing: %d; their shards run again", len(expired), extra=about)
+        meters.get().count_expired_leases(len(expired))
     _fail_condemned(current)
     with _transaction(pipelined=True) as connection:
         urgency.raise_priorities(connection)
     with _transaction(pipelined=True) as connection:
         n_missed = cancel.expire(connection)
     meters.get().count_ended([0.0] * n_missed)
+    if n_missed:
+        log.info("jobs that expired at their deadline: %d", n_missed)
     with _transaction(pipelined=True) as connection:
         for batch_id, tenant_id in batch.find_half_cancelled(connection):
             cancel.cancel(connection, batch_id, tenant_id)
@@ -148,10 +153,10 @@ def _fail_condemned(current: settings.Settings) -> None:
         refused = refuse(condemned, "worker_lost")
         settled = settle(connection, token, refused)
     about = {"fields": logs.named("shard", condemned.shards) | logs.named("job", condemned.jobs)}
-    log.warning("%d items failed: each of them ran alone, and its workers died", len(condemned.items), extra=about)
+    log.warning("items that failed because their workers died over them: %d", len(condemned.items), extra=about)
     meters.get().count_quarantined(len(condemned.items))
     meters.get().count_settled([done for done in refused if done.shard_id in settled.ids])
-    meters.get().count_ended(settled.margins)
+    note_ended(settled.ended)
 
 
 def _seal() -> None:

@@ -76,11 +76,19 @@ class Settlement:
         return ResultCounts(len(failed), sum(map(len, map(_line, self.results))) - n_failed_bytes, n_failed_bytes)
 
 
+class CompletedJob(NamedTuple):
+    """A job that ended because all of its items have their results, and its margin (see ``job_end``)."""
+
+    id: UUID
+    #: None if it has no deadline.
+    margin: float | None
+
+
 class SettledShards(NamedTuple):
-    """The shards whose results were written, and the margins of the jobs that ended with them (see ``job_end``)."""
+    """The shards whose results were written, and the jobs that ended with them."""
 
     ids: frozenset[int]
-    margins: list[float]
+    ended: list[CompletedJob]
 
 
 def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement]) -> SettledShards:
@@ -89,12 +97,12 @@ def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement
     The leases of shards that are not in the answer were lost, and nothing was written for them.
     """
     cursors = _write(connection, token, settlements)
-    margins = complete_jobs(connection, shard_ids=[done.shard_id for done in settlements])
+    ended = complete_jobs(connection, shard_ids=[done.shard_id for done in settlements])
     fenced = [row for cursor in cursors for row in cursor.fetchall()]
     followed = [(job_id, lo, hi) for _, job_id, is_followed, lo, hi in fenced if is_followed]
     if followed:
         push.note_settled(connection, followed)
-    return SettledShards(frozenset(shard_id for shard_id, *_ in fenced), margins)
+    return SettledShards(frozenset(shard_id for shard_id, *_ in fenced), ended)
 
 
 def _write(connection: Connection, token: UUID, settlements: Sequence[Settlement]) -> list[Cursor[Any]]:
@@ -133,10 +141,10 @@ def _values(token: UUID, settlements: Sequence[Settlement]) -> dict[str, Any]:
     }
 
 
-def complete_jobs(connection: Connection, job_ids: Iterable[UUID] = (), shard_ids: Iterable[int] = ()) -> list[float]:
-    """Ends those of the jobs, given by their ids or by shards of theirs, that have no open shard left.
-
-    Returns the margins of those that have a deadline (see ``job_end``).
+def complete_jobs(
+    connection: Connection, job_ids: Iterable[UUID] = (), shard_ids: Iterable[int] = ()
+) -> list[CompletedJob]:
+    """Ends those of the jobs, given by their ids or by shards of theirs, that have no open shard left. Returns these.
 
     A job with a ready shard cannot end now. Any other job may: its row is locked first, so that of two workers that
     settle its last two shards, the second sees what the first has written.
@@ -145,10 +153,10 @@ def complete_jobs(connection: Connection, job_ids: Iterable[UUID] = (), shard_id
     locking, ending = database.cursor(connection), database.cursor(connection)
     locking.execute(_LOCK_NEARLY_DONE, which)
     ending.execute(_COMPLETE, which)
-    ended = ending.fetchall()
+    ended = [CompletedJob(job_id, margin) for job_id, _, margin in ending.fetchall()]
     if ended:
-        event.announce_end(connection, [job_id for job_id, *_ in ended])
-    return [margin for *_, margin in ended if margin is not None]
+        event.announce_end(connection, [job.id for job in ended])
+    return ended
 
 
 _LOCK = f"SELECT count(*) FROM ({lease.STILL_HELD} ORDER BY id FOR UPDATE) locked"  # noqa: S608

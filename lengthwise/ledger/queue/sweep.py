@@ -19,19 +19,19 @@ def end_frozen_sessions(connection: Connection, *, seconds: float) -> int:
     return len(cursor.fetchall())
 
 
-def expire_leases(connection: Connection, *, max_deaths: int) -> int:
-    """Makes the shards of dead workers claimable again, each cut in two. Returns how many leases expired.
+def expire_leases(connection: Connection, *, max_deaths: int) -> list[tuple[int, UUID]]:
+    """Makes the shards of dead workers claimable again, each cut in two. Returns these shards and their jobs.
 
     They had their turn, so they come before all that waits with their priority.
     If one item kills its worker, halving isolates it: in a shard of n items it stands alone after log2(n) deaths.
     Single items over which ``max_deaths`` workers died are left to ``claim_condemned``.
     """
     cursor = database.cursor(connection)
-    n_expired = 0
+    expired: list[tuple[int, UUID]] = []
     for (store,) in cursor.execute(_STORES_OF_EXPIRED).fetchall():
         cursor.execute(_EXPIRE_LEASES[store], {"store": store, "max_deaths": max_deaths})
-        n_expired += len(cursor.fetchall())
-    return n_expired
+        expired += cursor.fetchall()
+    return expired
 
 
 class CheckedJobs(NamedTuple):
@@ -121,7 +121,7 @@ WITH lost AS MATERIALIZED (
 UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL, vkey = turns.vkey,
                   hi = coalesce(halves.middle, shards.hi), n_tokens = coalesce(halves.first_tokens, shards.n_tokens)
 FROM turns LEFT JOIN halves USING (id) WHERE shards.id = turns.id
-RETURNING shards.id
+RETURNING shards.id, shards.job_id
 """)
 
 _FINISHED_JOBS = """

@@ -1,5 +1,6 @@
 """The log line of each request, and the id that it shares with the answer."""
 
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from api.jobs.schema import ModelList
 from api.state import State
 from lengthwise import logs
 from lengthwise.logs.form import JsonFormatter
+from tests.integration.conftest import submit
 
 CANARY = "CaNaRy"
 #: The lines of the access log since the last call, as they are written.
@@ -39,6 +41,22 @@ def test_a_line_names_the_route_and_never_the_path(client: TestClient, lines: Li
     assert (line["method"], line["route"], line["status"]) == ("GET", "/v1/jobs/{job_id}", 404)
     assert 0 <= line["seconds"] < 60
     assert line["key"] is not None
+    assert line["job"] is None
+
+
+def test_a_job_is_found_from_its_acceptance_on(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "api")
+    job = submit(client, [CANARY], name=CANARY)["id"]
+    client.get(f"/v1/jobs/{job}/results?{CANARY}")
+    client.post(f"/v1/jobs/{job}/cancel")
+    shown = [json.loads(JsonFormatter("api", "api-1").format(record)) for record in caplog.records]
+    of_job = [line["message"] for line in shown if line.get("job") == job]
+    assert of_job == [
+        "a job was accepted: kind generate, model echo",
+        "GET /v1/jobs/{job_id}/results: 200",
+        "POST /v1/jobs/{job_id}/cancel: 200",
+    ]
+    assert CANARY not in json.dumps(shown)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from lengthwise.ledger.queue.settle import Settlement
 from lengthwise.logs.form import JsonFormatter
-from tests.fakes import WatchedEngine
+from tests.fakes import PickyEngine, WatchedEngine
 from tests.integration.conftest import EngineInstaller
 from tests.ledger import POOL, sql, submit
 from worker.engine.protocol import EngineError, EngineUnavailable, OutOfMemoryError, Request
@@ -36,8 +36,11 @@ class _Written(logging.Handler):
 @pytest.fixture
 def written() -> Iterator[list[dict[str, Any]]]:
     handler, logger = _Written(), logging.getLogger("worker")
+    level = logger.level
     logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
     yield handler.lines
+    logger.setLevel(level)
     logger.removeHandler(handler)
 
 
@@ -88,5 +91,57 @@ def test_a_lost_lease_names_the_shards(worker: Worker, written: list[dict[str, A
     lost = Settlement(shard, 0, [], 0, 0, 0.0)
     settlement.write(uuid4(), [lost])
     [line] = written
-    assert line["message"] == "the lease of 1 shards was lost: their results were not written"
+    assert line["message"] == "shards whose lease was lost: 1; their results were not written"
     assert line["shard"] == shard
+
+
+@pytest.mark.parametrize("at", [0, 3, 7])
+def test_a_failed_item_is_named_by_its_job_shard_and_position_and_its_halves_are_no_warnings(
+    install_engine: EngineInstaller, worker: Worker, written: list[dict[str, Any]], at: int
+) -> None:
+    install_engine(lambda spec: PickyEngine(spec, len(CANARY)))
+    innocent = submit(["ab"])
+    job = submit([CANARY if n == at else "abc" for n in range(8)])
+    worker.generate(POOL)
+    warned = [line for line in written if line["level"] == "WARNING"]
+    first, last = warned
+    assert "to run again" in first["message"]
+    assert first["jobs"] == [str(innocent), str(job)]
+    assert last["message"].startswith("an item failed, on its own: ")
+    assert (last["job"], last["item"]) == (str(job), at)
+    assert not {"jobs", "n_jobs", "shards", "n_shards"} & last.keys()
+    assert CANARY not in json.dumps(written)
+
+
+def test_a_line_tells_of_each_job_that_ended(worker: Worker, written: list[dict[str, Any]]) -> None:
+    jobs = {str(submit(["abc", "abcd"])) for _ in range(3)}
+    worker.generate(POOL)
+    ended = [line for line in written if line["message"] == "the job ended: all of its items are done"]
+    assert {line["job"] for line in ended} == jobs
+    assert len(ended) == len(jobs)
+    assert not any({"jobs", "n_jobs", "shards", "n_shards"} & line.keys() for line in ended)
+
+
+def test_an_error_that_ends_a_task_takes_the_ids_of_its_work_along(
+    install_engine: EngineInstaller, worker: Worker
+) -> None:
+    install_engine(partial(WatchedEngine, before=failing(RuntimeError)))
+    job = submit([CANARY])
+    with pytest.raises(RuntimeError) as raised:
+        worker.generate(POOL)
+    told = {"name": "generate", "description": "raised unexpected", "exc": CANARY}
+    information = (RuntimeError, raised.value, raised.value.__traceback__)
+    record = logging.LogRecord("celery.app.trace", logging.ERROR, "trace.py", 1, "%(exc)s", (told,), information)
+    line = json.loads(JsonFormatter("generate", "generate-1").format(record))
+    assert (line["message"], line["job"], line["pool"]) == ("task generate raised unexpected", str(job), POOL)
+    assert CANARY not in json.dumps(line)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_the_sweep_names_whose_leases_expired(worker: Worker, written: list[dict[str, Any]], n_jobs: int) -> None:
+    jobs = {str(submit(["abc"])) for _ in range(n_jobs)}
+    sql("UPDATE shards SET state = 'leased', deaths = 1, lease_until = now() - interval '1 s'")
+    worker.sweeper.sweep()
+    [line] = [line for line in written if line["message"].startswith("leases that workers stopped renewing")]
+    assert f": {n_jobs};" in line["message"]
+    assert set(line.get("jobs", [line.get("job")])) == jobs

@@ -51,7 +51,7 @@ def taken_back() -> None:
     """Expires the leases of all claims, and lets the sweep make their shards ready."""
     let_leases_run_out()
     with database.engine().begin() as connection:
-        assert sweep.expire_leases(connection, max_deaths=3) > 0
+        assert sweep.expire_leases(connection, max_deaths=3)
 
 
 def test_a_worker_whose_lease_was_lost_writes_nothing() -> None:

@@ -112,7 +112,7 @@ def test_leases_that_expire_at_the_same_time_are_halved_in_every_store() -> None
     claimed = must_take()
     let_leases_run_out()
     with database.engine().begin() as connection:
-        assert sweeps.expire_leases(connection, max_deaths=3) == 3
+        assert len(sweeps.expire_leases(connection, max_deaths=3)) == 3
     halves = sql("SELECT store, hi - lo, n_tokens, deaths FROM shards ORDER BY store, lo")
     assert halves == [(n, size, 9 * size, 1) for n, size in ((0, 4), (0, 4), (1, 8), (1, 8), (2, 6), (2, 6))]
     assert not put(claimed).shard_ids, "the lease is lost"

@@ -49,7 +49,7 @@ def named(spans: list[CollectedSpan], name: str) -> list[CollectedSpan]:
 
 
 def test_one_trace_leads_from_the_request_to_the_webhook(
-    exported: Exported, client: TestClient, run_worker: RunWorker, deliver: Callable[[], None]
+    exported: Exported, deliver: Callable[[], None], client: TestClient, run_worker: RunWorker
 ) -> None:
     script = Answers(status(200))
     with ScriptedReceiver(script) as receiver:
@@ -151,7 +151,7 @@ def test_a_refused_request_is_a_span_that_names_the_route(exported: Exported, cl
 
 
 def test_without_a_collector_a_webhook_has_the_callers_own_context(
-    client: TestClient, run_worker: RunWorker, deliver: Callable[[], None]
+    deliver: Callable[[], None], client: TestClient, run_worker: RunWorker
 ) -> None:
     script = Answers(status(200))
     with ScriptedReceiver(script) as receiver:

@@ -2,6 +2,8 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from lengthwise import logs
 
 
@@ -27,6 +29,14 @@ def test_what_a_carried_function_binds_does_not_come_back() -> None:
     with logs.bound(job="a"):
         logs.carried(binds)()
         assert dict(logs.current()) == {"job": "a"}
+
+
+def test_an_error_takes_along_what_the_innermost_block_knew() -> None:
+    with pytest.raises(KeyError) as raised, logs.bound(job="a"), logs.bound(shard=1):
+        raise KeyError
+    assert logs.raised(raised.value)["raised_in"] == {"job": "a", "shard": 1}
+    assert logs.raised(KeyError())["raised_in"] == {}
+    assert dict(logs.current()) == {}
 
 
 def test_a_single_id_is_named_and_of_many_the_first_eight() -> None:

@@ -116,6 +116,11 @@ def test_what_a_library_says_of_the_installation_is_shown(
     assert said in shown(form, given)
 
 
+def test_what_a_library_would_say_of_an_error_is_left_out_visibly() -> None:
+    given = record("celery.worker.request", "Task handler raised error: %r", CANARY, error=ValueError(CANARY))
+    assert json.loads(shown(JsonFormatter, given))["message"] == "Task handler raised error: …"
+
+
 def test_an_error_of_a_task_names_the_task() -> None:
     told = {"name": "generate", "description": "raised unexpected", "exc": CANARY}
     line = json.loads(shown(JsonFormatter, record("celery.app.trace", "%(exc)s", told)))

@@ -68,6 +68,22 @@ def test_what_nobody_caught_is_a_line_without_a_message(script: str, form: str) 
         assert line["level"] in ("WARNING", "ERROR", "CRITICAL")
 
 
+@pytest.mark.parametrize("name", ["multiprocessing", "some.library"])
+def test_a_logger_that_passes_nothing_on_writes_lines_of_the_same_form(name: str) -> None:
+    """Python would print their bare words. Celery's pool of processes logs so."""
+    script = f"of = logging.getLogger({name!r})\nof.propagate = False\nof.error('process %s ended', 7)"
+    [line] = lines(script)
+    assert (line["logger"], line["level"], line["worker"]) == (name, "ERROR", "api-1")
+    assert (line["message"] == "process 7 ended") == (name == "multiprocessing")
+
+
+@pytest.mark.parametrize(("package", "is_shown"), [("celery", True), ("torch", True), ("psycopg", False)])
+def test_the_words_of_a_warning_are_shown_if_it_is_about_the_process(package: str, is_shown: bool) -> None:
+    said = f"warnings.showwarning({CANARY + chr(10) + 'again'!r}, UserWarning, '/a/site-packages/{package}/b.py', 3)"
+    [line] = lines(said)
+    assert line["message"] == f"UserWarning{f': {CANARY} again' if is_shown else ''}, {package}/b.py:3"
+
+
 def test_a_handler_that_fails_prints_nothing() -> None:
     said = run(
         f"class Bad:\n  def __str__(self): raise ValueError('{CANARY}')\nlogging.getLogger('api').error('%s', Bad())"

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from lengthwise import logs
 from lengthwise.errors import Unanswerable
 from lengthwise.kinds.kind import CostlyOutput, Decoding, KindModel, ModelAnswer
 from lengthwise.ledger.queue.claim import Claim
@@ -118,6 +119,12 @@ class Work:
 
     def shard_of(self, index: int) -> int:
         return self.pieces[index].item.shard.id
+
+    def place(self, index: int) -> dict[str, object]:
+        """Whose item this piece is, for the log. ``item`` is the item's position in the job, from 0."""
+        item = self.pieces[index].item
+        shard = item.shard
+        return logs.named("job", [shard.job.id]) | logs.named("shard", [shard.id]) | {"item": item.index}
 
     def kinds(self, indexes: Iterable[int]) -> set[str]:
         """The names of the kinds of job that these pieces belong to."""

@@ -27,6 +27,7 @@ class WorkJob:
     If the kind decodes each item in its own way, ``decoding`` and ``keys`` are not used.
     """
 
+    id: UUID
     kind: Kind
     params: Any
     tenant_id: UUID
@@ -126,7 +127,7 @@ def items_by_job(claim: Claim) -> Iterable[tuple[ClaimedJob, WorkJob, list[WorkI
         if claimed.id not in jobs:
             kind = kinds.find(claimed.kind)
             params = kind.params_type.model_validate(claimed.params)
-            jobs[claimed.id] = WorkJob(kind, params, claimed.tenant_id, claimed.model), []
+            jobs[claimed.id] = WorkJob(claimed.id, kind, params, claimed.tenant_id, claimed.model), []
         job, items = jobs[claimed.id]
         shard = WorkShard(shard_id, claim.shards[shard_id].store, job, len(claimed_items))
         payloads = b"[" + b",".join([each.payload for each in claimed_items]) + b"]"
