@@ -5,8 +5,8 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-#: Redoc adds its styles by script. One element is empty when it is added, so that this is the hash of nothing; the other
-#: one has the style of a scroll bar, which changes with the package.
+#: Redoc adds its styles by script. One element is empty when it is added, so its hash is that of nothing. The other one
+#: has the style of a scroll bar, which may change with the package.
 _STYLES_OF_REDOC = (
     "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='",
     "'sha256-QMIg+bpjm3JdElJ388KYke01izlUW0UoNOeKjpMxdgc='",

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,9 @@ ROOMS = ("/page", "/page/jobs", "/page/submit")
 
 
 @pytest.fixture
-def api(url: str, api_key: str) -> httpx.Client:
-    return httpx.Client(base_url=url, headers=bearer(api_key), timeout=30)
+def api(url: str, api_key: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=url, headers=bearer(api_key), timeout=30) as client:
+        yield client
 
 
 def submit(api: httpx.Client, items: list[Any], **more: Any) -> str:

@@ -165,9 +165,13 @@ MANY_JOBS = """
 INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,
                   chunk_items, is_tallied, created_at, finished_at)
 SELECT gen_random_uuid(), '00000000-0000-0000-0000-000000000001', 'generate', 'm' || n % 4, '{}', n % 3,
-       CASE WHEN n % 2 = 0 THEN 'open' ELSE 'completed' END, 1, 1, 1, 10000, n % 10 = 0, now() - n * interval '1 second',
+       CASE WHEN n % 2 = 0 THEN 'open' ELSE 'completed' END, 1, 1, 1, 10000, n % 10 = 0,
+       now() - n * interval '1 second',
        CASE WHEN n % 2 = 1 THEN now() - n * interval '1 second' END
 FROM generate_series(1, 200000) n;
+INSERT INTO shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state)
+SELECT id, 'm:1', 1, 0, 1, 1, priority, 1, CASE state WHEN 'open' THEN 'ready' ELSE 'done' END
+FROM jobs WHERE NOT is_tallied;
 INSERT INTO tallies SELECT id, slot, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, '{}'
 FROM jobs CROSS JOIN generate_series(1, 2) slot WHERE is_tallied;
 ANALYZE;
