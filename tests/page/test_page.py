@@ -149,6 +149,7 @@ def test_everything_is_reached_by_keyboard(open_page: OpenPage, api_key: str, ap
     page.keyboard.press("Space")
     tab_to(page, "Cancel the chosen jobs")
     page.keyboard.press("Enter")
+    page.wait_for_url("**/page/jobs/confirm")
     tab_to(page, "Yes,")
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/page/jobs/{job}")
