@@ -22,6 +22,8 @@ from lengthwise.errors import NotFound, TooBusy, Unauthorized, Unavailable
 
 log = logging.getLogger(__name__)
 
+#: Where the routes of all streams begin.
+EVENTS_PATH = "/page/events"
 #: The pause between two looks: two seconds, or this many times what the last look took.
 _PAUSE_SECONDS = 2.0
 _PAUSE_FACTOR = 10

@@ -16,8 +16,8 @@ from markupsafe import Markup
 
 from api.access.auth import DEFAULT
 from api.access.caller import Caller
-from api.admin import workers
-from api.admin.workers import WorkerProcess
+from api.admin import readiness, workers
+from api.admin.workers import WorkerProcess, WorkersModel
 from api.jobs.view import PRIORITY_NAMES
 from api.page import answer, plot, session
 from api.page.header import EVENT_HEADERS
@@ -26,12 +26,13 @@ from api.page.session import PageReader
 from api.page.state import of
 from lengthwise.database import translated
 from lengthwise.key import Scope
+from lengthwise.ledger import workers as presence
 from lengthwise.ledger.jobs import lately
 from lengthwise.ledger.jobs.lately import EndedWork
 from lengthwise.ledger.queue import open_work, work_rate
 from lengthwise.ledger.queue.open_work import OpenJobs
 from lengthwise.ledger.queue.work_rate import WorkRate
-from lengthwise.states import Priority
+from lengthwise.states import Priority, WorkerRole, WorkerState
 
 router = APIRouter(prefix="/page", include_in_schema=False)
 
@@ -51,12 +52,37 @@ class Waiting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What one look shows. The rates and the tiles are None for those who see their own tenant alone."""
+    """What one look shows. The rates, the troubles and the tiles are None for those who see their own tenant alone."""
 
     waiting: list[Waiting]
     ended: EndedWork
     rates: list[WorkRate] | None
+    #: What keeps work from being done, as ``/readyz`` says it.
+    troubles: list[str] | None
     tiles: list[WorkerProcess] | None
+
+    @property
+    def n_items_left(self) -> int:
+        return sum(each.work.n_items for each in self.waiting)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the open work takes at the present rate. None if that says nothing."""
+        if not self.items_per_second or any(each.work.is_capped for each in self.waiting):
+            return None
+        return self.n_items_left / self.items_per_second
+
+    @property
+    def n_generating(self) -> int:
+        """Live workers that run models."""
+        return sum(each.role is WorkerRole.GENERATE and each.state is not WorkerState.LOST for each in self.tiles or [])
+
+    @property
+    def broken(self) -> list[WorkersModel]:
+        """Models that a live worker could not load, each once."""
+        live = [each for each in self.tiles or [] if each.state is not WorkerState.LOST]
+        found = {model.name: model for each in live for model in each.models if model.state == "failed"}
+        return [found[name] for name in sorted(found)]
 
     @property
     def oldest_at(self) -> datetime | None:
@@ -96,9 +122,13 @@ def look(request: Request, tenant: UUID | None) -> Overview:
     with translated(), of(request).database.begin() as connection:
         waiting = open_work.by_priority(connection, tenant)
         ended = lately.sum_ended(connection, tenant)
-        rates = work_rate.read(connection, seconds=_HOUR) if tenant is None else None
-    named = [Waiting(PRIORITY_NAMES[Priority(each.priority)], each) for each in waiting]
-    return Overview(named, ended, rates, workers.workers(request, DEFAULT).data if tenant is None else None)
+        named = [Waiting(PRIORITY_NAMES[Priority(each.priority)], each) for each in waiting]
+        if tenant is not None:
+            return Overview(named, ended, None, None, None)
+        rates = work_rate.read(connection, seconds=_HOUR)
+        live = presence.find_live(connection, presence_seconds=of(request).settings.presence_seconds)
+    troubles = readiness.reasons(live, of(request).catalog.models)
+    return Overview(named, ended, rates, troubles, workers.workers(request, DEFAULT).data)
 
 
 @router.get("")

@@ -11,12 +11,14 @@ from markupsafe import Markup
 
 from api.page import wording
 
-_WIDTH, _HEIGHT = 640, 180
+_WIDTH, _HEIGHT = 560, 180
 #: Around the plot itself, for the labels of its axes.
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 8, 10, 22
+_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 8, 12, 26
 _PLOT_WIDTH, _PLOT_HEIGHT = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 #: Labels below the bars of a histogram are this far apart at least.
-_LABEL_WIDTH = 44
+_LABEL_WIDTH = 52
+#: A bar is no wider, however few there are.
+_MOST_BAR_WIDTH = 44
 
 
 class Point(NamedTuple):
@@ -41,10 +43,12 @@ def line(title: str, points: Sequence[Point], labels: Sequence[str]) -> Markup:
             x, y = places[0].split(",")
             SubElement(svg, "circle", {"class": "series", "cx": x, "cy": y, "r": "1.5"})
         else:
+            ground = [f"{_x(run[at][0].place):.1f},{_y(0, top):.1f}" for at in (-1, 0)]
+            SubElement(svg, "polygon", {"class": "area", "points": " ".join(places + ground)})
             SubElement(svg, "polyline", {"class": "series", "points": " ".join(places)})
     for at, label in enumerate(labels):
         anchor = "start" if at == 0 else "end" if at == len(labels) - 1 else "middle"
-        _text(svg, _x(at / max(1, len(labels) - 1)), _HEIGHT - 6, label, anchor)
+        _text(svg, _x(at / max(1, len(labels) - 1)), _HEIGHT - 7, label, anchor)
     return _markup(svg)
 
 
@@ -53,6 +57,7 @@ def bars(title: str, given: Sequence[PlotBar]) -> Markup:
     top = _round_top(max((bar.value for bar in given), default=0.0))
     svg = _begun(title, top)
     width = _PLOT_WIDTH / max(1, len(given))
+    drawn = min(_MOST_BAR_WIDTH, width * 0.8)
     every = max(1, -(-_LABEL_WIDTH // max(1, int(width))))
     for at, bar in enumerate(given):
         x, y = _LEFT + at * width, _y(bar.value, top)
@@ -61,15 +66,15 @@ def bars(title: str, given: Sequence[PlotBar]) -> Markup:
             "rect",
             {
                 "class": "bar",
-                "x": f"{x + width * 0.1:.1f}",
+                "x": f"{x + (width - drawn) / 2:.1f}",
                 "y": f"{y:.1f}",
-                "width": f"{width * 0.8:.1f}",
+                "width": f"{drawn:.1f}",
                 "height": f"{_TOP + _PLOT_HEIGHT - y:.1f}",
             },
         )
         SubElement(shown, "title").text = _clean(f"{bar.label}: {wording.number(bar.value)}")
         if at % every == 0:
-            _text(svg, x + width / 2, _HEIGHT - 6, bar.label, "middle")
+            _text(svg, x + width / 2, _HEIGHT - 7, bar.label, "middle")
     return _markup(svg)
 
 

@@ -1,8 +1,23 @@
-"""Numbers, times and names as the page writes them. All times are UTC."""
+"""Numbers, times and sentences as the page writes them. All times are UTC."""
 
 from datetime import UTC, datetime
 
+from markupsafe import Markup, escape
+
+from lengthwise.states import Reason
+
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+#: Reasons that wait for somebody to do something.
+_STUCK = frozenset(
+    {
+        Reason.NO_WORKER,
+        Reason.MODEL_UNKNOWN,
+        Reason.MODEL_NOT_SERVED,
+        Reason.ENGINE_PAUSED,
+        Reason.BISECTING,
+        Reason.NO_DELIVERY_WORKER,
+    }
+)
 _STEPS = ((10**9, "G"), (10**6, "M"), (10**3, "k"))
 
 
@@ -57,4 +72,26 @@ def bytes_of(size: int) -> str:
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
 
 
-FILTERS = {each.__name__: each for each in (number, short, share, span, ago, ahead, moment, bytes_of)}
+def time_of(at: datetime) -> str:
+    """Its time alone: 12:00:00."""
+    return at.astimezone(UTC).strftime("%H:%M:%S")
+
+
+def with_code(sentence: str) -> Markup:
+    """A sentence of ours, in which commands stand between backticks."""
+    parts = [escape(part) for part in sentence.split("`")]
+    return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
+
+
+def tone(reason: str, n_failed: int = 0) -> str:
+    """How a reason is coloured: bad if somebody must do something, good if all is done, calm otherwise."""
+    if reason in _STUCK:
+        return "bad"
+    if reason == Reason.ENDED:
+        return "warn" if n_failed else "good"
+    return "warn" if reason == Reason.RETRYING else "calm"
+
+
+FILTERS = {
+    each.__name__: each for each in (number, short, share, span, ago, ahead, moment, time_of, bytes_of, with_code, tone)
+}

@@ -14,6 +14,7 @@ from typing import Any, Never
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from api.page.live import EVENTS_PATH
 from api.problem import Problem
 from api.serve import head
 from api.serve.gate import LOOK_SECONDS, Gate
@@ -120,6 +121,12 @@ class GuardedConnection(HttpToolsProtocol):
         self._gate.forget(self)
         self._leave()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The server stops. Live figures have no end that it could wait for; their viewers come back by themselves."""
+        super().shutdown()
+        if self._running is not None and self._running.scope["path"].startswith(EVENTS_PATH):
+            self.transport.close()
 
     def resume_writing(self) -> None:
         self._mark = None

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,9 @@ ROOMS = ("/page", "/page/jobs", "/page/submit")
 
 
 @pytest.fixture
-def api(url: str, api_key: str) -> httpx.Client:
-    return httpx.Client(base_url=url, headers=bearer(api_key), timeout=30)
+def api(url: str, api_key: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=url, headers=bearer(api_key), timeout=30) as client:
+        yield client
 
 
 def submit(api: httpx.Client, items: list[Any], **more: Any) -> str:
@@ -147,6 +149,7 @@ def test_everything_is_reached_by_keyboard(open_page: OpenPage, api_key: str, ap
     page.keyboard.press("Space")
     tab_to(page, "Cancel the chosen jobs")
     page.keyboard.press("Enter")
+    page.wait_for_url("**/page/jobs/confirm")
     tab_to(page, "Yes,")
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/page/jobs/{job}")

@@ -27,7 +27,9 @@ def _ended(job: JobFigures) -> str:
     if job.state is not JobState.COMPLETED:
         return f"The job was {job.state.value} before every item had run; nothing more happens."
     if job.n_failed:
-        return f"The job is done, and {_count(job.n_failed, 'item')} failed; `errors` says why, and what to do."
+        return (
+            f"The job is done, and {_count(job.n_failed, 'item')} failed: the errors by code say why, and what to do."
+        )
     return "The job is done; nothing more happens."
 
 

@@ -118,4 +118,6 @@ def _batch_plot(found: JobShape) -> Markup | None:
     ]
     n_batches = sum(each.n_batches for each in found.settled)
     title = f"Items settled a second, in {wording.number(n_batches)} batches"
-    return plot.line(title, points, [wording.moment(found.begun_at), wording.moment(found.until)])
+    is_of_a_day = found.begun_at.date() == found.until.date()
+    until = (wording.time_of if is_of_a_day else wording.moment)(found.until)
+    return plot.line(title, points, [wording.moment(found.begun_at), until])

@@ -1,5 +1,6 @@
 // Starts the viewer of the page: Swagger UI at /docs, Redoc at /redoc.
 "use strict";
+document.body.style.margin = "0";
 if (document.getElementById("swagger")) {
   SwaggerUIBundle({ url: "/openapi.json", dom_id: "#swagger", deepLinking: true, validatorUrl: null });
 } else {

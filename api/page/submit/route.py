@@ -130,6 +130,7 @@ def _form(request: Request, sent: SentForm, found: Preview | None = None, wrong:
         wrong=wrong,
         once=str(uuid4()),  # what was wrong made no job, so the next try is another request
         kinds=list(KINDS.usable().values()),
+        first_kind=_first_kind(state),
         models=sorted(state.catalog.models),
         languages=_languages(state),
         formats=list(BODY_FORMATS),
@@ -138,6 +139,12 @@ def _form(request: Request, sent: SentForm, found: Preview | None = None, wrong:
         max_bytes=state.settings.max_body_bytes,
         preview_bytes=PREVIEW_BYTES,
     )
+
+
+def _first_kind(state: PageState) -> str | None:
+    """A kind that a model serves, so that nobody begins with one that none does."""
+    served = {kind for spec in state.catalog.models.values() for kind in spec.kind_options}
+    return next((name for name in KINDS.usable() if name in served), None)
 
 
 def _languages(state: PageState) -> list[str]:

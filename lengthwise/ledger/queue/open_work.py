@@ -25,7 +25,7 @@ class OpenJobs(NamedTuple):
     is_capped: bool
 
 
-def by_priority(connection: Connection, tenant_id: UUID | None, *, most: int = 2_000) -> list[OpenJobs]:
+def by_priority(connection: Connection, tenant_id: UUID | None, *, most: int = 1_000) -> list[OpenJobs]:
     """The open work of one tenant, or of all of them; ordered by priority and model.
 
     Of each pair at most ``most`` jobs are counted, of one tenant at most ``most`` in all.

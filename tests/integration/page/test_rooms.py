@@ -1,5 +1,6 @@
 """Each page for each role, its headers, and its form for those who use a keyboard or a screen reader."""
 
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -186,11 +187,14 @@ def test_the_documentation_needs_no_network(client: TestClient) -> None:
     for path in ("/docs", "/redoc"):
         page = client.get(path)
         assert page.status_code == 200
-        assert page.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+        policy = page.headers["content-security-policy"]
+        assert re.sub(r" 'sha256-[\w+/=]+'", "", policy) == CONTENT_SECURITY_POLICY
         shown = Shown(page.text)
         loaded = [each["src"] for each in shown.all("script")] + [each["href"] for each in shown.all("link")]
         for asset in loaded:
             assert asset and asset.startswith("/")
-            assert client.get(asset).status_code == 200, asset
+            found = client.get(asset)
+            assert found.status_code == 200, asset
+            assert b"https://cdn" not in found.content, asset
         assert all(each.get("src") for each in shown.all("script")), "nothing inline"
     assert client.get("/docs/asset/nothing.js").status_code == 404

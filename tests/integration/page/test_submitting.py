@@ -27,7 +27,7 @@ FILES = {
 }
 
 
-def send(viewer: Viewer, name: str, content: bytes, path: str = "/page/submit", **fields: str) -> Any:
+def send(viewer: Viewer, name: str, content: bytes, path: str = "/page/submit", /, **fields: str) -> Any:
     return viewer.post(path, data={"kind": "generate", **fields}, files={"file": (name, content)})
 
 

@@ -6,13 +6,14 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
+from api.page.live import EVENTS_PATH
 from api.problem import ErrorForms
 from api.serve import server
 from lengthwise.settings import Settings
@@ -254,3 +255,24 @@ def test_the_end_of_an_answer_that_nobody_reads_holds_no_connection() -> None:
             while data := caller.recv(2**20):
                 n_read += len(data)
         assert n_read < 20_000_000
+
+
+def test_live_figures_do_not_delay_the_end_of_the_server() -> None:
+    app = FastAPI()
+
+    async def events() -> AsyncIterator[bytes]:
+        while True:
+            yield b": nothing new\n\n"
+            await asyncio.sleep(0.05)
+
+    @app.get(f"{EVENTS_PATH}/overview")
+    async def live() -> StreamingResponse:
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+    with ExitStack() as open_still:
+        with running(app) as api:
+            viewer = open_still.enter_context(api.connect())
+            viewer.sendall(request(f"{EVENTS_PATH}/overview".encode()))
+            assert viewer.recv(10_000).startswith(b"HTTP/1.1 200")
+            began = time.monotonic()
+        assert time.monotonic() - began < server._GRACE - 1

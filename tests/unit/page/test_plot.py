@@ -22,7 +22,7 @@ def numbers(svg: Element) -> list[tuple[float, float]]:
     """Every point that is drawn."""
     found = []
     for element in svg.iter():
-        if element.tag == "polyline":
+        if element.tag in ("polyline", "polygon"):
             for pair in element.attrib["points"].split():
                 x, y = map(float, pair.split(","))
                 found.append((x, y))
@@ -48,7 +48,9 @@ def test_a_line_is_valid_and_inside(points: list[tuple[float, float | None]], ti
     svg = parsed(plot.line(title, [Point(*each) for each in points], labels))
     require_inside(svg)
     n_drawn = sum(value is not None for _, value in points)
-    assert len(numbers(svg)) == n_drawn
+    runs = [len(element.attrib["points"].split()) for element in svg.findall("polyline")]
+    assert sum(runs) + len(svg.findall("circle")) == n_drawn
+    assert [len(element.attrib["points"].split()) for element in svg.findall("polygon")] == [n + 2 for n in runs]
 
 
 @given(bars=st.lists(st.tuples(TEXTS, VALUES), max_size=60), title=TEXTS)
@@ -62,7 +64,16 @@ def test_a_histogram_has_a_bar_for_each_value_inside(bars: list[tuple[str, float
 def test_a_label_is_text(canary: str) -> None:
     for drawn in (plot.bars(canary, [PlotBar(canary, 1)]), plot.line(canary, [Point(0, 1)], [canary])):
         svg = parsed(drawn)
-        assert {element.tag for element in svg.iter()} <= {"svg", "title", "line", "text", "rect", "circle", "polyline"}
+        assert {element.tag for element in svg.iter()} <= {
+            "svg",
+            "title",
+            "line",
+            "text",
+            "rect",
+            "circle",
+            "polyline",
+            "polygon",
+        }
         shown = "".join(character for character in canary if character.isprintable())
         assert shown in {element.text or "" for element in svg.iter("text")}
 

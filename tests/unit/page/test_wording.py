@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from api.page import wording
+from lengthwise.states import Reason
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,23 @@ def test_times() -> None:
     assert wording.ago(now - timedelta(minutes=2, seconds=1)) == "2 min ago"
     assert wording.ahead(now + timedelta(hours=2, seconds=1)) == "in 2 h"
     assert wording.moment(datetime(2031, 1, 31, 12, tzinfo=UTC)) == "2031-01-31 12:00:00"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "shown"),
+    [
+        ("nothing more happens", "nothing more happens"),
+        ("start `lengthwise up`.", "start <code>lengthwise up</code>."),
+        ("`a` <b>`<i>`", "<code>a</code> &lt;b&gt;<code>&lt;i&gt;</code>"),
+        ("one ` alone", "one <code> alone</code>"),
+    ],
+)
+def test_a_command_in_a_sentence_stands_out_and_nothing_else_is_html(sentence: str, shown: str) -> None:
+    assert wording.with_code(sentence) == shown
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_a_reason_has_a_tone(reason: Reason) -> None:
+    assert wording.tone(reason.value) in ("bad", "warn", "calm", "good")
+    assert (wording.tone(reason.value, n_failed=0) == "good") == (reason is Reason.ENDED)
+    assert wording.tone(reason.value, n_failed=1) != "good"
