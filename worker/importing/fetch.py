@@ -133,7 +133,8 @@ def _cached(hub_id: str, revision: str | None) -> Path:
     )
     folder = Path(found)
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    if not any(form[0] in names for form in _WEIGHTS):
+    has_weights = any(form[0] in names for form in _WEIGHTS)
+    if not has_weights or hub_cache.folder(hub_id, revision) is None:  # which also looks into folders
         raise ConfigurationError(not_here(hub_id, revision))
     return folder
 

@@ -44,7 +44,7 @@ def test_what_is_in_the_cache_needs_no_hub(
     assert bool(model_hub.requests) is not is_offline
 
 
-@pytest.mark.parametrize("lost", [None, WEIGHTS, "tokenizer.json"])
+@pytest.mark.parametrize("lost", [None, WEIGHTS, "tokenizer.json", "1_Pooling/config.json"])
 def test_what_is_not_in_the_cache_as_a_whole_needs_the_hub(
     lost: str | None, model_hub: Hub, small: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,7 @@ MODEL = "Helsinki-NLP/opus-mt-zh-en"
 COMMANDS = typer.main.get_command(main.app)
 
 
+@pytest.mark.slow
 def test_a_model_is_added_checked_listed_and_sealed(publish: Publish, commands: dict[str, str], tmp_path: Path) -> None:
     publish(MODEL)
     add = documented.block(f"lengthwise model add {MODEL}")
@@ -52,6 +53,7 @@ def test_a_model_is_added_checked_listed_and_sealed(publish: Publish, commands: 
     assert refused is not None and refused.code == "manifest_differs"
 
 
+@pytest.mark.slow
 def test_a_folder_is_made_for_another_revision(
     publish: Publish, model_hub: Hub, commands: dict[str, str], tmp_path: Path
 ) -> None:
@@ -63,6 +65,7 @@ def test_a_folder_is_made_for_another_revision(
     assert (tmp_path / "models" / "opus-mt-zh-en-new" / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_a_model_is_prepared_and_measured_on_the_sample(commands: dict[str, str], tmp_path: Path) -> None:
     sample = documented.block('{"kind": "translate", "source": "zh", "target": "en"}')
     (tmp_path / "sample.ndjson").write_text(sample, "utf-8")
