@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.child_program import SystemFailure
+from benchmarks.console import begun
 from benchmarks.core import one_core
 from benchmarks.engine import model, peak, report
 from benchmarks.engine.compare import OURS, SYSTEMS, EngineComparison, compare
@@ -91,9 +91,7 @@ def measure(options: EngineBenchmarkOptions, folder: Path, console: Console) -> 
 
 def main() -> None:
     options = parse_options(sys.argv[1:])
-    # On SIGTERM, leave normally, so that every child process is stopped.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
-    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console = begun()
     if not options.peers.is_file():
         console.print(f"the peers are left out: their own environment {options.peers} is not there")
     with one_core() as core, tempfile.TemporaryDirectory(prefix="lw-engine-") as made:

@@ -6,7 +6,6 @@ Ends with 1 if our int8 breaks one of its bounds.
 import argparse
 import json
 import random
-import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ import torch
 from rich.console import Console
 
 from benchmarks.child_program import SystemFailure
+from benchmarks.console import begun
 from benchmarks.core import one_core
 from benchmarks.fidelity import corpus, processor, real_models, report
 from benchmarks.fidelity.compare import SYSTEMS, Ids, Runner, VectorTexts, compare_embedders, compare_writers
@@ -102,9 +102,7 @@ def measure(options: FidelityOptions, folder: Path, console: Console, say: Calla
 
 def main() -> None:
     options = parse_options(sys.argv[1:])
-    # On SIGTERM, leave normally, so that every child process is stopped.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
-    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console = begun()
     if not options.peers.is_file():
         console.print(f"the peers are left out: their own environment {options.peers} is not there")
     torch.set_num_threads(1)

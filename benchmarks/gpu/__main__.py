@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ import torch
 from rich.console import Console
 
 from benchmarks.child_program import SystemFailure
+from benchmarks.console import begun
 from benchmarks.engine import model
 from benchmarks.engine.compare import compare
 from benchmarks.engine.counts import items_by_part
@@ -85,9 +85,7 @@ def main() -> None:
     where = device("auto")
     if where.type != "cuda" and options.size != "tiny":
         sys.exit("there is no GPU here; on a CPU, --tiny shows that everything runs")
-    # On SIGTERM, leave normally, so that every child process is stopped.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
-    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console = begun()
     with tempfile.TemporaryDirectory(prefix="lw-gpu-") as made:
         folder = options.models or Path(made)
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmarks.console import begun
 from benchmarks.core import one_core
 from benchmarks.queue import report, stack
 from benchmarks.queue.compare import compare
@@ -102,9 +102,7 @@ def draw(options: QueueBenchmarkOptions, console: Console, name: str, drawn: Cal
 
 def main() -> None:
     options = parse_options(sys.argv[1:])
-    # On SIGTERM, leave normally, so that every child process is stopped.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
-    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console = begun()
     print(json.dumps(measure(options, console)))
 
 

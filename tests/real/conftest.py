@@ -5,21 +5,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-import torch
 
 from benchmarks.fidelity import processor
+from tests.engine.conftest import one_thread
+
+__all__ = ["one_thread"]
 
 #: Bounds of int8 are for inputs of 8 bits.
 needs_vnni = pytest.mark.skipif(not processor.has_vnni(), reason="without VNNI, inputs have 7 bits: int8 costs more")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Two processes run tests at a time, each on its own core."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

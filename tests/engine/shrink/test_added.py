@@ -1,26 +1,15 @@
 """``lengthwise model add`` of a folder: what a dry run leaves, and labels that only the operator can tell."""
 
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from lengthwise import settings
 from lengthwise.cli import main as cli
 from lengthwise.errors import ConfigurationError, LengthwiseError, ModelUnusable
 from tests.engine.conftest import Written
-
-
-@pytest.fixture
-def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    path = tmp_path / "models.toml"
-    monkeypatch.setenv("LENGTHWISE_MODELS", str(path))
-    settings.get.cache_clear()
-    yield path
-    settings.get.cache_clear()
 
 
 def add(*arguments: object) -> str:

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from lengthwise import settings
 from lengthwise.cli import main as cli
 from lengthwise.models import manifest
 from lengthwise.models.listing import load_report
@@ -25,15 +24,6 @@ __all__ = ["prepare"]
 
 #: Runs ``lengthwise model`` with these arguments and returns what it printed.
 Model = Callable[..., str]
-
-
-@pytest.fixture
-def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    path = tmp_path / "models.toml"
-    monkeypatch.setenv("LENGTHWISE_MODELS", str(path))
-    settings.get.cache_clear()
-    yield path
-    settings.get.cache_clear()
 
 
 @pytest.fixture

@@ -115,7 +115,7 @@ class TorchEngine:
             engine._capabilities = replace(engine._capabilities, memory_bytes=engine.memory_bytes)
         return engine
 
-    @property
+    @cached_property
     def memory_bytes(self) -> int:
         """The memory of its tensors, without those of batches."""
         return memory.held_bytes(self.model) + self._head.n_bytes
