@@ -107,6 +107,9 @@ def _master_key(value: SecretStr) -> SecretStr:
     return value
 
 
+MasterKeys = Annotated[tuple[Annotated[SecretStr, AfterValidator(_master_key)], ...], BeforeValidator(_comma_separated)]
+
+
 class Settings(BaseSettings):
     """The settings of a process. Each field is an environment variable in upper case, after ``LENGTHWISE_``."""
 
@@ -128,9 +131,7 @@ class Settings(BaseSettings):
 
     #: Master keys under which secrets are sealed. The first one seals, and all of them open. ``lengthwise up`` makes
     #: one.
-    master_key: Annotated[
-        tuple[Annotated[SecretStr, AfterValidator(_master_key)], ...], NoDecode, BeforeValidator(_comma_separated)
-    ] = ()
+    master_key: Annotated[MasterKeys, NoDecode] = ()
 
     # Models
     models: Path = DEMO_CATALOG

@@ -56,6 +56,13 @@ def url(sockets: Path, database: str = DATABASE) -> str:
     return f"postgresql://{SUPERUSER}@/{database}?host={sockets}"
 
 
+def _reason(said: str) -> str:
+    """The line of initdb's messages that says what is wrong, such as a full disk. The last ones say how it tidies."""
+    lines = said.strip().splitlines() or ["it was killed"]
+    wrong = (line for line in lines if "FATAL: " in line or "PANIC: " in line or "error: " in line)
+    return next(wrong, lines[-1]).strip()
+
+
 @dataclass(frozen=True)
 class Cluster:
     """The files of one server, and the account that runs it. The caller holds the lock that its processes inherit."""
@@ -83,8 +90,7 @@ class Cluster:
             **as_user(self.account),
         )
         if ran.returncode != 0:
-            reason = (ran.stderr.strip().splitlines() or ["it was killed"])[-1]
-            raise ConfigurationError(f"initdb could not make a database in {self.data}: {reason}")
+            raise ConfigurationError(f"initdb could not make a database in {self.data}: {_reason(ran.stderr)}")
 
     def program(self, held: int) -> Program:
         """The server, which listens only in the folder of the sockets. ``held`` is the lock's file descriptor."""
