@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from typing import Protocol
 
 from lengthwise import logs, queue
-from lengthwise.errors import Unavailable
+from lengthwise.errors import ConfigurationError, Unavailable
 from worker.engine.protocol import EngineUnavailable
 from worker.generation.answer_checks import AnswerChecks
 from worker.generation.batch import BatchRunner, PlannedBatches
@@ -96,7 +96,7 @@ class Generator:
                 else:
                     if not self._shutdown.is_begun:
                         return
-        except Unavailable as error:
+        except (Unavailable, ConfigurationError) as error:  # the second: models.toml was never valid in this process
             log.warning("leaving the pool %s until the sweep rings: %s", rotation.pool, error)
             self._presence.error(error)
             return
