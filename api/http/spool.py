@@ -68,6 +68,10 @@ class Spools:
             file.seek(0)
             yield BufferedReader(UnpackedFile(file, encoded, limit), _BLOCK) if encoded else file
 
+    async def in_thread(self, parse: Callable[[bytes], bytes], chunk: bytes) -> bytes:
+        """Parses a chunk of an arriving body in one of the threads that write bodies."""
+        return await to_thread.run_sync(parse, chunk, limiter=self._writers)
+
     async def _spool(self, request: ArrivingBody, file: IO[bytes], limit: int, add: Callable[[int], None]) -> None:
         size = n_unwritten = 0
         async for chunk in request.stream():
