@@ -214,3 +214,15 @@ def test_the_question_for_a_keys_job_waits_for_a_request_that_is_being_processed
         assert listed(client, "b") == []
     assert (waited.status_code, int(waited.headers["retry-after"]) > 0) == (503, True)
     assert listed(client, "a") == []
+
+
+def test_those_who_ask_for_a_key_in_process_keep_no_connection_from_others(client: TestClient) -> None:
+    def ask(_: int) -> int:
+        return client.get("/v1/jobs", params={"idempotency_key": "a"}).status_code
+
+    with ThreadPoolExecutor(30) as pool, database.engine().begin() as connection:
+        idempotency.lock(connection, auth.DEFAULT, "a")
+        asking = [pool.submit(ask, number) for number in range(30)]
+        others = [client.get("/v1/jobs").status_code for _ in range(20)]
+        assert {each.result() for each in asking} == {503}
+    assert others == [200] * 20
