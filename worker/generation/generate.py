@@ -75,7 +75,8 @@ class Generator:
             schedule.settle(immediately=is_waited_for)
             if running.is_over:
                 return
-            if not is_urgent and (urgent := claims.collect(urgent=True) or pipeline.more_urgent(prepared)):
+            again = None if is_urgent else claims.collect(urgent=True)
+            if urgent := again or pipeline.more_urgent(prepared, is_nested=is_urgent):
                 self.run(urgent, claims, is_urgent=True)
             self._presence.pool = prepared.pool  # an urgent claim may have run meanwhile
             running.join()
