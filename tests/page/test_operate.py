@@ -176,21 +176,16 @@ def test_a_delivery_is_resent_by_keyboard(open_page: OpenPage, api_key: str, api
         page.wait_for_url(f"**/page/webhooks/deliveries/{sent}")
 
 
-@pytest.mark.parametrize(
-    ("scopes", "seen"),
-    [
-        (["read"], ["Overview", "Jobs"]),
-        (["webhooks"], ["Webhooks"]),
-        (["read", "submit", "webhooks"], ["Overview", "Jobs", "Submit", "Webhooks"]),
-    ],
-)
+@pytest.mark.parametrize("scopes", [["read"], ["webhooks"], ["read", "submit", "webhooks"]])
 def test_who_is_no_admin_sees_none_of_the_operators_rooms(
-    open_page: OpenPage, api: httpx.Client, scopes: list[str], seen: list[str]
+    open_page: OpenPage, api: httpx.Client, scopes: list[str]
 ) -> None:
     report(name="generate-1")
     key = api.post("/v1/keys", json={"name": "narrow", "scopes": scopes}).json()["key"]
     with signed_in(open_page(), key) as page:
-        assert page.locator("header nav a").all_inner_texts() == seen
+        seen = set(page.locator("header nav a").all_inner_texts())
+        assert not seen & {"Workers", "Models"}
+        assert ("Webhooks" in seen) is ("webhooks" in scopes)
         for path in ("/page/workers", "/page/models"):
             answered = page.goto(path)
             assert answered and answered.status == 403
