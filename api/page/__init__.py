@@ -17,4 +17,5 @@ wording         numbers, times and names as the page writes them
 documentation   /docs and /redoc, without a network
 jobs/           the list of jobs, one job, and what may be done with them
 submit/         sending a file as a job
+account/        keys, tenants, and what they used
 """

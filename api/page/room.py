@@ -17,6 +17,9 @@ ROOMS = (
     Room("/page", "Overview", Scope.READ),
     Room("/page/jobs", "Jobs", Scope.READ),
     Room("/page/submit", "Submit", Scope.SUBMIT),
+    Room("/page/usage", "Usage", Scope.READ),
+    Room("/page/keys", "Keys", Scope.ADMIN),
+    Room("/page/tenants", "Tenants", Scope.ADMIN),
 )
 
 

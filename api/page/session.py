@@ -42,6 +42,7 @@ async def signed_in(request: Request, wanted: SecurityScopes) -> UUID:
 #: The tenant of a session whose key has this scope.
 PageReader = Annotated[UUID, Security(signed_in, scopes=[Scope.READ.value])]
 PageSubmitter = Annotated[UUID, Security(signed_in, scopes=[Scope.SUBMIT.value])]
+PageAdmin = Annotated[UUID, Security(signed_in, scopes=[Scope.ADMIN.value])]
 
 
 def begin(response: Response, request: Request, token: str) -> None:
