@@ -28,6 +28,10 @@ SEEN_BY = {
     "/page/jobs/{job}/results/parquet": {"reader", "both", "admin"},
     "/page/events/jobs/{job}": {"reader", "both", "admin"},
     "/page/submit": {"submitter", "both", "admin"},
+    "/page/usage": {"reader", "both", "admin"},
+    "/page/usage/csv": {"reader", "both", "admin"},
+    "/page/keys": {"admin"},
+    "/page/tenants": {"admin"},
 }
 VOID = {"meta", "link", "input", "br", "hr", "img"}
 
