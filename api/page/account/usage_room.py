@@ -174,8 +174,8 @@ def _tokens(used: UsageSum) -> int:
 
 
 def _query(typed: Mapping[str, str], of_tenant: str | None, by: Sequence[str]) -> str:
-    more = {"tenant": of_tenant} if of_tenant else {}
-    return urlencode({**typed, **more, "by": by}, doseq=True)
+    query: dict[str, Any] = {**typed, "by": by} | ({"tenant": of_tenant} if of_tenant else {})
+    return urlencode(query, doseq=True)
 
 
 def _lines(found: Sequence[UsageSum], columns: Sequence[str]) -> str:
