@@ -174,7 +174,9 @@ def _tokens(used: UsageSum) -> int:
 
 
 def _query(typed: Mapping[str, str], of_tenant: str | None, by: Sequence[str]) -> str:
-    query: dict[str, Any] = {**typed, "by": by} | ({"tenant": of_tenant} if of_tenant else {})
+    query: dict[str, Any] = {**typed, "by": by}
+    if of_tenant:
+        query["tenant"] = of_tenant
     return urlencode(query, doseq=True)
 
 
