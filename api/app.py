@@ -33,6 +33,7 @@ from api.openai import error as openai_error
 from api.openai.validator import BatchValidator
 from api.page import answer as page_answer
 from api.page import asset, documentation, overview, root, sign_in
+from api.page.account import key_room, tenant_room, usage_room
 from api.page.jobs import act, listing, show
 from api.page.live import LiveFigures
 from api.page.operate import models as page_models
@@ -100,6 +101,7 @@ ROUTERS = (
         page_answer.of_problem,
         [page_workers.router, page_models.router, webhook_act.router, page_endpoints.router],
     ),
+    (page_answer.of_problem, [usage_room.router, key_room.router, tenant_room.router]),
 )
 
 

@@ -20,4 +20,5 @@ jobs/           the list of jobs, one job, and what may be done with them
 submit/         sending a file as a job
 operate/        the operator's rooms: workers and models
 webhooks/       webhook endpoints, their deliveries, and what may be done with them
+account/        keys, tenants, and what they used
 """

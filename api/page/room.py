@@ -23,6 +23,9 @@ ROOMS = (
     Room("/page/workers", "Workers", Scope.ADMIN, is_operators=True),
     Room("/page/models", "Models", Scope.ADMIN, is_operators=True),
     Room("/page/webhooks", "Webhooks", Scope.WEBHOOKS),
+    Room("/page/usage", "Usage", Scope.READ),
+    Room("/page/keys", "Keys", Scope.ADMIN),
+    Room("/page/tenants", "Tenants", Scope.ADMIN),
 )
 
 

@@ -32,6 +32,10 @@ SEEN_BY = {
     "/page/workers": {"admin"},
     "/page/models": {"admin"},
     "/page/webhooks": {"webhooks", "admin"},
+    "/page/usage": {"reader", "both", "admin"},
+    "/page/usage/csv": {"reader", "both", "admin"},
+    "/page/keys": {"admin"},
+    "/page/tenants": {"admin"},
 }
 VOID = {"meta", "link", "input", "br", "hr", "img"}
 
