@@ -14,14 +14,16 @@ from fastapi import APIRouter, Request, Response
 from markupsafe import Markup
 
 from api.access.auth import DEFAULT
+from api.access.caller import Caller
 from api.admin import readiness, workers
 from api.admin.workers import WorkerProcess, WorkersModel
 from api.jobs.view import PRIORITY_NAMES
 from api.page import answer, plot, room, stream
 from api.page.live import Frame
-from api.page.session import PageReader
+from api.page.session import PageReader, PageVisitor
 from api.page.state import of
 from lengthwise.database import translated
+from lengthwise.key import Scope
 from lengthwise.ledger import workers as presence
 from lengthwise.ledger.jobs import lately
 from lengthwise.ledger.jobs.lately import EndedWork
@@ -123,8 +125,12 @@ def look(request: Request, tenant: UUID | None) -> Overview:
 
 
 @router.get("")
-def overview(request: Request, tenant: PageReader) -> Response:
-    found = look(request, None if room.is_operator(request.state.caller) else tenant)
+def overview(request: Request, tenant: PageVisitor) -> Response:
+    """Everybody comes here first. Keys that may not see it go on to the first room that they may see."""
+    viewer: Caller = request.state.caller
+    if not viewer.may(Scope.READ):
+        return answer.redirect(room.first_of(viewer))
+    found = look(request, None if room.is_operator(viewer) else tenant)
     return answer.page(request, "overview.html", overview=found)
 
 

@@ -4,6 +4,7 @@ Every text goes through ElementTree, which escapes it.
 """
 
 from collections.abc import Sequence
+from math import ceil
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, SubElement, tostring
 
@@ -58,7 +59,7 @@ def bars(title: str, given: Sequence[PlotBar]) -> Markup:
     svg = _begun(title, top)
     width = _PLOT_WIDTH / max(1, len(given))
     drawn = min(_MOST_BAR_WIDTH, width * 0.8)
-    every = max(1, -(-_LABEL_WIDTH // max(1, int(width))))
+    every = ceil(_LABEL_WIDTH / width)
     for at, bar in enumerate(given):
         x, y = _LEFT + at * width, _y(bar.value, top)
         shown = SubElement(
@@ -73,8 +74,9 @@ def bars(title: str, given: Sequence[PlotBar]) -> Markup:
             },
         )
         SubElement(shown, "title").text = _clean(f"{bar.label}: {wording.number(bar.value)}")
-        if at % every == 0:
-            _text(svg, x + width / 2, _HEIGHT - 7, bar.label, "middle")
+        middle = x + width / 2
+        if at % every == 0 and middle + _LABEL_WIDTH / 2 <= _WIDTH:
+            _text(svg, middle, _HEIGHT - 7, bar.label, "middle")
     return _markup(svg)
 
 

@@ -39,6 +39,8 @@ async def signed_in(request: Request, wanted: SecurityScopes) -> UUID:
     return await auth.checked(request, wanted.scopes, authorization(request))
 
 
+#: The tenant of a session, whatever its key may do.
+PageVisitor = Annotated[UUID, Security(signed_in)]
 #: The tenant of a session whose key has this scope.
 PageReader = Annotated[UUID, Security(signed_in, scopes=[Scope.READ.value])]
 PageSubmitter = Annotated[UUID, Security(signed_in, scopes=[Scope.SUBMIT.value])]

@@ -116,7 +116,7 @@ def test_usage_is_plotted_and_downloaded(open_page: OpenPage, api_key: str) -> N
         page.goto("/page/usage")
         page.get_by_label("From day (UTC)").fill("2031-01-30")
         page.get_by_label("To day (UTC)").fill("2031-02-02")
-        page.get_by_role("button", name="Show these days").click()
+        page.get_by_role("button", name="Show", exact=True).click()
         page.wait_for_url("**/page/usage?from=2031-01-30&to=2031-02-02")
         bars = page.locator("figure rect.bar")
         heights = bars.evaluate_all("bars => bars.map((bar) => Number(bar.getAttribute('height')))")
@@ -195,7 +195,7 @@ def test_the_rooms_work_without_scripts(open_page: OpenPage, api_key: str) -> No
         revoke_key(page, "shop")
         page.get_by_text("revoked", exact=True).wait_for()
         page.goto("/page/usage")
-        page.get_by_role("button", name="Show these days").click()
+        page.get_by_role("button", name="Show", exact=True).click()
         page.wait_for_url(re.compile(r"/page/usage\?from="))
 
 

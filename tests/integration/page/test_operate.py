@@ -60,6 +60,7 @@ def test_a_worker_is_shown_with_what_it_does_and_holds(client: TestClient) -> No
         "3.5 12,345 64.0 MiB",
         "webhooks, sweep",
         "Live 2 1 of them work",
+        "over the last minute Models in memory 64.0 MiB All workers",
     ):
         assert said in text, said
     assert re.search(r"working last step \d+ s ago", text), text
@@ -74,7 +75,9 @@ def test_a_silent_worker_is_lost_and_the_room_says_for_how_long(client: TestClie
     assert re.search(r"generate-8 .* lost not seen for 3 min", text), text
     assert "Lost: 1 worker is silent" in text
     assert "Live 1 0 of them work" in text
-    assert "Items a second 2 over the last minute Models in memory 0.0 MiB" in text, "a lost worker counts for nothing"
+    assert "Items a second 2 over the last minute All workers" in text, (
+        "a lost worker counts for nothing, nor does its memory"
+    )
 
 
 @pytest.mark.parametrize(

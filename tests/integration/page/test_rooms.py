@@ -53,7 +53,8 @@ def test_each_role_sees_its_pages_and_no_others(client: TestClient, job: str, ro
     viewer = with_scopes(client, *ROLES[role])
     for path, roles in SEEN_BY.items():
         answered = viewer.get(path.format(job=job))
-        assert answered.status_code == (200 if role in roles else 403), path
+        refused = 303 if path == "/page" else 403  # the overview leads on to the key's first room
+        assert answered.status_code == (200 if role in roles else refused), path
         assert answered.headers["content-security-policy"] == CONTENT_SECURITY_POLICY, path
         assert answered.headers["x-content-type-options"] == "nosniff", path
         assert answered.headers["cache-control"] == "no-store", path
@@ -66,6 +67,20 @@ def test_the_navigation_has_what_the_key_may_see(client: TestClient, role: str) 
     links = {each["href"] for each in Shown(viewer.get(first).text).all("a")}
     for room in ROOMS:
         assert (room.path in links) == (role in SEEN_BY[room.path]), room
+
+
+@pytest.mark.parametrize(
+    ("scopes", "room"),
+    [(("submit",), "/page/submit"), (("webhooks",), "/page/webhooks"), (("webhooks", "submit"), "/page/submit")],
+)
+def test_a_key_that_may_not_see_the_overview_is_led_to_its_first_room(
+    client: TestClient, scopes: tuple[str, ...], room: str
+) -> None:
+    viewer = with_scopes(client, *scopes)
+    led = viewer.get("/page")
+    assert (led.status_code, led.headers["location"]) == (303, room)
+    assert viewer.get(room).status_code == 200
+    assert viewer.get("/page/events/overview").status_code == 403
 
 
 def test_a_reader_is_offered_nothing_that_it_may_not_do(client: TestClient, job: str) -> None:
