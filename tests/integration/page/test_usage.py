@@ -48,7 +48,7 @@ def test_usage_is_shown_by_day_key_and_model(client: TestClient, key: str) -> No
         assert bar in shown.text, bar
     assert "4,000" not in shown.text, "that is of another day"
     assert f"the shop {key}" in shown.text and "the installation's own key" in shown.text
-    assert "no model 7 requests" in shown.text
+    assert "no model requests: 7; input tokens: 0" in shown.text
     assert [each["value"] for each in shown.all("input")] == list(DAYS.values())
 
 

@@ -53,7 +53,9 @@ def test_an_endpoint_shows_its_deliveries_and_their_last_answers(
     waiting = send_test(client, endpoint)
     html = operator(client).get(f"{ROOM}/{endpoint['id']}").text
     require_well_formed(html)
-    rows = re.findall(r"endpoint\.test \d+ s ago, attempts: \d(?:, last answer: \d+)? (\w+) (\d) (\d*)", Shown(html).text)
+    rows = re.findall(
+        r"endpoint\.test \d+ s ago, attempts: \d(?:, last answer: \d+)? (\w+) (\d) (\d*)", Shown(html).text
+    )
     assert rows[1:] == [("delivered", "1", "200"), ("failed", "1", "503")]
     assert rows[0][:2] == ("pending", "0")
     links = [each["href"] for each in Shown(html).all("a")]
