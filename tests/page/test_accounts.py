@@ -180,7 +180,7 @@ def test_keys_are_made_and_revoked_by_keyboard(open_page: OpenPage, api_key: str
     assert page.evaluate("() => document.activeElement.value").startswith("lw_")
     tab_to(page, "To the list of keys")
     page.keyboard.press("Enter")
-    page.wait_for_url("**/page/keys")
+    page.get_by_text("valid", exact=True).wait_for()
     tab_to(page, "Revoke the key by keyboard")
     page.keyboard.press("Enter")
     page.wait_for_url("**/revoke")
