@@ -116,7 +116,7 @@ def test_a_lost_worker_holds_no_model(client: TestClient) -> None:
 
 def test_a_model_that_a_worker_holds_although_no_file_names_it_is_shown(client: TestClient) -> None:
     report([ReportedModel(name="dropped", state="loaded", revision="r9")])
-    assert re.search(r"dropped generate-1 on node1 loaded r9", text_of(client, "/page/models"))
+    assert re.search(r"dropped at generate-1 on node1 generate-1 on node1 loaded r9", text_of(client, "/page/models"))
 
 
 def test_an_unusable_model_says_why_and_what_mends_it(catalog: Path, client: TestClient) -> None:
