@@ -130,6 +130,7 @@ def test_an_endpoint_is_replayed(open_page: OpenPage, api_key: str, api: httpx.C
         page.goto(f"/page/webhooks/{endpoint}")
         assert page.get_by_label("Only what failed").is_checked()
         page.get_by_role("button", name="Replay…").click()
+        page.get_by_role("heading", name="Replay webhooks?").wait_for()
         require_accessible(page)
         page.get_by_role("button", name="Yes, replay").click()
         page.get_by_text("3 webhooks are sent again").wait_for()
