@@ -33,11 +33,16 @@ from api.openai import error as openai_error
 from api.openai.validator import BatchValidator
 from api.page import answer as page_answer
 from api.page import asset, documentation, overview, root, sign_in
+from api.page.account import key_room, tenant_room, usage_room
 from api.page.jobs import act, listing, show
 from api.page.live import LiveFigures
+from api.page.operate import models as page_models
+from api.page.operate import workers as page_workers
 from api.page.seal import Sessions
 from api.page.state import PageState
 from api.page.submit import route as page_submit
+from api.page.webhooks import act as webhook_act
+from api.page.webhooks import endpoints as page_endpoints
 from api.shield import Shield
 from api.webhooks import delivery
 from api.webhooks import routes as webhooks
@@ -92,6 +97,11 @@ ROUTERS = (
         page_answer.of_problem,
         [sign_in.router, asset.router, overview.router, listing.router, act.router, show.router, page_submit.router],
     ),
+    (
+        page_answer.of_problem,
+        [page_workers.router, page_models.router, webhook_act.router, page_endpoints.router],
+    ),
+    (page_answer.of_problem, [usage_room.router, key_room.router, tenant_room.router]),
 )
 
 

@@ -3,6 +3,7 @@
 An admin key manages the keys of its own tenant. An admin key of the first tenant manages those of every tenant.
 """
 
+import logging
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -11,6 +12,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
+from api.access import caller
 from api.access.auth import DEFAULT, Admin
 from api.http import document, json_body
 from api.http.identifier import identifier
@@ -21,18 +23,19 @@ from lengthwise.errors import NotFound
 from lengthwise.kinds.kind import RequestPart, Text
 from lengthwise.ledger.accounts import key as ledger
 
+log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/keys", tags=["keys"], responses=document.KEY_ERRORS)
 
 ScopeName = Literal["submit", "read", "webhooks", "admin"]
 #: Ten years. A key that should live longer needs no expiry.
-_MAX_EXPIRY_SECONDS = 10 * 366 * 86_400
+MAX_EXPIRY_SECONDS = 10 * 366 * 86_400
 
 
 class NewKey(RequestPart):
     name: Text = Field(min_length=1, max_length=200)
     scopes: list[ScopeName] = Field(min_length=1, max_length=4)
     expires_in_seconds: int | None = Field(
-        default=None, ge=1, le=_MAX_EXPIRY_SECONDS, description="Without it the key lives until it is revoked."
+        default=None, ge=1, le=MAX_EXPIRY_SECONDS, description="Without it the key lives until it is revoked."
     )
     tenant: Annotated[Text, Field(max_length=64)] | None = Field(
         default=None, description="The id of another tenant; the first tenant's admin may name one."
@@ -79,7 +82,7 @@ _EXAMPLE = {"name": "shop", "scopes": ["submit", "read"], "expires_in_seconds": 
 async def create_key(request: Request, tenant: Admin) -> CreatedKey:
     """Makes a key. Only this answer shows it."""
     wanted = await json_body.read(request, NewKey)
-    return await run_in_threadpool(_create, of(request), resolve_tenant(tenant, wanted.tenant), wanted)
+    return await run_in_threadpool(create, of(request), tenant, wanted)
 
 
 def resolve_tenant(tenant: UUID, wanted: str | None) -> UUID:
@@ -95,18 +98,21 @@ def _managed_tenant(tenant: UUID) -> UUID | None:
     return None if tenant == DEFAULT else tenant
 
 
-def _create(state: State, tenant: UUID, wanted: NewKey) -> CreatedKey:
+def create(state: State, tenant: UUID, wanted: NewKey) -> CreatedKey:
+    """Makes the key that an admin of ``tenant`` wants. Raises ``NotFound`` and ``Unavailable``."""
+    owner = resolve_tenant(tenant, wanted.tenant)
     generated = keys.new_key()
     with translated(), state.database.begin() as connection:
         row = ledger.add(
             connection,
-            tenant,
+            owner,
             generated.id,
             _digest(state, generated),
             name=wanted.name,
             scopes=set(wanted.scopes),
             expires_in=wanted.expires_in_seconds,
         )
+    log.info("the key %s made the key %s", caller.key_id(), row.id)
     return _created(row, generated)
 
 
@@ -167,15 +173,17 @@ def show_key(request: Request, tenant: Admin, key_id: str) -> Key:
 async def rotate_key(request: Request, tenant: Admin, key_id: str) -> CreatedKey:
     """Makes a key of the same name, scopes and lifetime; the old one expires after the overlap, or sooner."""
     wanted = await json_body.read(request, KeyRotation, may_be_empty=True)
-    return await run_in_threadpool(_rotate, of(request), tenant, identifier(key_id, "key"), wanted.overlap_seconds)
+    return await run_in_threadpool(rotate, of(request), tenant, identifier(key_id, "key"), wanted.overlap_seconds)
 
 
-def _rotate(state: State, tenant: UUID, key_id: UUID, overlap: int) -> CreatedKey:
+def rotate(state: State, tenant: UUID, key_id: UUID, overlap: int) -> CreatedKey:
+    """Rotates a key that an admin of ``tenant`` manages. Raises ``NotFound``, ``Conflict`` and ``Unavailable``."""
     generated = keys.new_key()
     with translated(), state.database.begin() as connection:
         row = ledger.rotate(
             connection, key_id, _managed_tenant(tenant), generated.id, _digest(state, generated), overlap=overlap
         )
+    log.info("the key %s rotated the key %s, and so made the key %s", caller.key_id(), key_id, row.id)
     return _created(row, generated)
 
 
@@ -183,4 +191,6 @@ def _rotate(state: State, tenant: UUID, key_id: UUID, overlap: int) -> CreatedKe
 def revoke_key(request: Request, tenant: Admin, key_id: str) -> Key:
     """Revokes the key for good. Every process of the API refuses it within a second."""
     with translated(), of(request).database.begin() as connection:
-        return _shown(ledger.revoke(connection, identifier(key_id, "key"), _managed_tenant(tenant)))
+        row = ledger.revoke(connection, identifier(key_id, "key"), _managed_tenant(tenant))
+    log.info("the key %s revoked the key %s", caller.key_id(), row.id)
+    return _shown(row)

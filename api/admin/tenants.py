@@ -1,13 +1,15 @@
 """Tenants. Admins of the first tenant make and change them; other admins see their own tenant."""
 
+import logging
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
+from api.access import caller
 from api.access.auth import DEFAULT, Admin, require_operator
 from api.admin.keys import resolve_tenant
 from api.http import document, json_body
@@ -17,6 +19,7 @@ from lengthwise.errors import InvalidInput
 from lengthwise.kinds.kind import RequestPart, Text
 from lengthwise.ledger.accounts import tenant as ledger
 
+log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/tenants", tags=["tenants"], responses=document.KEY_ERRORS)
 
 _Limit = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -75,12 +78,15 @@ async def create_tenant(request: Request, tenant: Admin) -> Tenant:
     """Makes a tenant. Make its first key at /v1/keys; with the scope admin, that key can make the others."""
     require_operator(tenant)
     wanted = await json_body.read(request, NewTenant)
-    return await run_in_threadpool(_create, of(request), wanted.model_dump())
+    return await run_in_threadpool(create, of(request), wanted)
 
 
-def _create(state: State, values: dict[str, Any]) -> Tenant:
+def create(state: State, wanted: NewTenant) -> Tenant:
+    """Makes the tenant that the operator wants. Raises ``Conflict`` and ``Unavailable``."""
     with translated(), state.database.begin() as connection:
-        return _shown(ledger.add(connection, values))
+        row = ledger.add(connection, wanted.model_dump())
+    log.info("the key %s made the tenant %s", caller.key_id(), row.id)
+    return _shown(row)
 
 
 def _shown(row: ledger.TenantRow) -> Tenant:
@@ -132,12 +138,15 @@ async def change_tenant(request: Request, tenant: Admin, tenant_id: str) -> Tena
     wanted_id = resolve_tenant(tenant, tenant_id)  # another's tenant is a 404, one's own a 403
     require_operator(tenant)
     wanted = await json_body.read(request, TenantChange)
+    return await run_in_threadpool(change, of(request), wanted_id, wanted)
+
+
+def change(state: State, tenant_id: UUID, wanted: TenantChange) -> Tenant:
+    """Changes it as the operator wants. Raises ``InvalidInput``, ``NotFound``, ``Conflict`` and ``Unavailable``."""
     changes = wanted.model_dump(exclude_unset=True)
     if "name" in changes and changes["name"] is None:
         raise InvalidInput("must be a name", "name")
-    return await run_in_threadpool(_change, of(request), wanted_id, changes)
-
-
-def _change(state: State, tenant_id: UUID, changes: dict[str, Any]) -> Tenant:
     with translated(), state.database.begin() as connection:
-        return _shown(ledger.change(connection, tenant_id, changes))
+        row = ledger.change(connection, tenant_id, changes)
+    log.info("the key %s changed the tenant %s", caller.key_id(), row.id)
+    return _shown(row)

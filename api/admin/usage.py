@@ -22,12 +22,15 @@ from lengthwise.ledger.accounts.usage import UsageGroup, UsageRow
 router = APIRouter(prefix="/v1", tags=["usage"], responses=document.KEY_ERRORS | document.problems(422))
 
 _MAX_DAYS = 366
-_Day = Annotated[str | None, Query(pattern=r"^\d{4}-\d\d-\d\d$", description="UTC, included.", examples=["2031-01-31"])]
-_From = Annotated[_Day, Query(alias="from")]
+LastDay = Annotated[
+    str | None, Query(pattern=r"^\d{4}-\d\d-\d\d$", description="UTC, included.", examples=["2031-01-31"])
+]
+FirstDay = Annotated[LastDay, Query(alias="from")]
 
 _GROUPS = {"day": UsageGroup.DAY, "key": UsageGroup.KEY, "model": UsageGroup.MODEL}
-_By = Annotated[
-    list[Literal["day", "key", "model"]] | None,
+GroupName = Literal["day", "key", "model"]
+Groups = Annotated[
+    list[GroupName] | None,
     Query(description="What to sum by; repeatable. Day and key if it is not given.", max_length=10),
 ]
 
@@ -53,7 +56,7 @@ class UsageList(BaseModel):
 
 
 @router.get("/usage", response_model=UsageList, response_model_exclude_unset=True)
-def usage(request: Request, tenant: Reader, first: _From = None, to: _Day = None, by: _By = None) -> UsageList:
+def usage(request: Request, tenant: Reader, first: FirstDay = None, to: LastDay = None, by: Groups = None) -> UsageList:
     """By day and key, or by what ``by`` names: the last 30 days, unless the request names others; at most a year."""
     return _usage(of(request), tenant, first, to, by)
 
@@ -65,7 +68,7 @@ def usage(request: Request, tenant: Reader, first: _From = None, to: _Day = None
     responses=document.missing("tenant"),
 )
 def usage_of_tenant(
-    request: Request, tenant: Admin, tenant_id: str, first: _From = None, to: _Day = None, by: _By = None
+    request: Request, tenant: Admin, tenant_id: str, first: FirstDay = None, to: LastDay = None, by: Groups = None
 ) -> UsageList:
     """The same for one tenant. Admins of the first tenant may name any."""
     state, found = of(request), resolve_tenant(tenant, tenant_id)
@@ -75,16 +78,22 @@ def usage_of_tenant(
 
 
 def _usage(state: AccessState, tenant: UUID, first: str | None, to: str | None, by: Sequence[str] | None) -> UsageList:
-    last_day = _day(to, "to") or datetime.now(UTC).date()
-    first_day = _day(first, "from") or last_day - timedelta(days=min(29, (last_day - date.min).days))
-    if not 0 <= (last_day - first_day).days < _MAX_DAYS:
-        raise InvalidInput(f"must be a day up to the last one, and {_MAX_DAYS} days before it at most", "from")
+    first_day, last_day = days(first, to)
     names = set(by or ("day", "key"))
     with suppress(Unavailable):  # if Postgres takes no writes, the answer has the counts that were written last
         state.request_counter.write()
     with translated(), state.database.begin() as connection:
         found = ledger.sums(connection, tenant, first_day, last_day, {_GROUPS[name] for name in names})
     return UsageList(object="list", data=[_shown(row, names) for row in found])
+
+
+def days(first: str | None, to: str | None) -> tuple[date, date]:
+    """The first and the last day that are meant. Raises ``InvalidInput``."""
+    last_day = _day(to, "to") or datetime.now(UTC).date()
+    first_day = _day(first, "from") or last_day - timedelta(days=min(29, (last_day - date.min).days))
+    if not 0 <= (last_day - first_day).days < _MAX_DAYS:
+        raise InvalidInput(f"must be a day up to the last one, and {_MAX_DAYS} days before it at most", "from")
+    return first_day, last_day
 
 
 def _day(text: str | None, field: str) -> date | None:

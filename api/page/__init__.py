@@ -12,9 +12,13 @@ root            the way from / to the page
 room            the rooms of the page, and who may see them
 overview        the installation in one look
 live            figures that change while they are looked at
+stream          live figures for one viewer
 plot            plots as SVG
 wording         numbers, times and names as the page writes them
 documentation   /docs and /redoc, without a network
 jobs/           the list of jobs, one job, and what may be done with them
 submit/         sending a file as a job
+operate/        the operator's rooms: workers and models
+webhooks/       webhook endpoints, their deliveries, and what may be done with them
+account/        keys, tenants, and what they used
 """

@@ -40,7 +40,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
 
 
 def redirect(path: str) -> Response:
-    """After a POST: the browser goes on with a GET of ``path``, which is one of ours."""
+    """The browser goes on with a GET of ``path``, which is one of ours."""
     return RedirectResponse(path, 303, HEADERS)
 
 

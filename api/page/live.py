@@ -50,15 +50,20 @@ class _Topic:
     def __init__(self, look: Look) -> None:
         self.look = look
         self.n_viewers = 0
+        #: Looks that began, the last of them that succeeded, and the first one that the newest viewer waits for.
+        self.n_looks = self.looked = self.awaited = 0
         self.n_frames = 0
         self.frame = Frame("")
         self.changed = asyncio.Event()
 
     def publish(self, frame: Frame) -> None:
+        """Shows the frame of the latest look to those who have not seen it."""
+        is_new, self.looked = frame != self.frame, self.n_looks
         self.frame = frame
-        self.n_frames += 1
-        self.changed.set()
-        self.changed = asyncio.Event()
+        self.n_frames += is_new
+        if is_new or self.looked <= self.awaited:
+            self.changed.set()
+            self.changed = asyncio.Event()
 
 
 class LiveFigures:
@@ -125,18 +130,21 @@ class LiveFigures:
         while topic.n_viewers and not topic.frame.is_last:
             began = time.monotonic()
             with suppress(Unavailable):  # the figures stay as they were
-                frame = await run_in_threadpool(topic.look)
-                if frame != topic.frame:
-                    topic.publish(frame)
+                topic.n_looks += 1
+                topic.publish(await run_in_threadpool(topic.look))
             await asyncio.sleep(max(self._pause_seconds, _PAUSE_FACTOR * (time.monotonic() - began)))
 
 
 async def _frames(topic: _Topic) -> AsyncIterator[Frame | None]:
-    """Each new frame; None if there was none for a while. Ends after the last one, or after ten minutes."""
+    """Each new frame; None if there was none for a while. Ends after the last one, or after ten minutes.
+
+    The first one is of a look that begins from now on: an older one may show less than the page that the viewer has.
+    """
     seen, ends_at = 0, time.monotonic() + _STREAM_SECONDS
+    awaited = topic.awaited = topic.n_looks + 1
     while time.monotonic() < ends_at:
         changed = topic.changed
-        if topic.n_frames > seen:
+        if topic.n_frames > seen and (topic.looked >= awaited or topic.frame.is_last):
             seen, frame = topic.n_frames, topic.frame
             yield frame
             if frame.is_last:

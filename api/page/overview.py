@@ -11,7 +11,6 @@ from typing import NamedTuple
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
 from markupsafe import Markup
 
 from api.access.auth import DEFAULT
@@ -19,10 +18,9 @@ from api.access.caller import Caller
 from api.admin import readiness, workers
 from api.admin.workers import WorkerProcess, WorkersModel
 from api.jobs.view import PRIORITY_NAMES
-from api.page import answer, plot, session
-from api.page.header import EVENT_HEADERS
+from api.page import answer, plot, room, stream
 from api.page.live import Frame
-from api.page.session import PageReader
+from api.page.session import PageReader, PageVisitor
 from api.page.state import of
 from lengthwise.database import translated
 from lengthwise.key import Scope
@@ -112,11 +110,6 @@ class Overview:
         return _plotted("Tokens a second over the last hour", [(rate, rate.n_tokens) for rate in self.rates or []])
 
 
-def is_operator(viewer: Caller) -> bool:
-    """Whether the key may see the whole installation."""
-    return viewer.tenant_id == DEFAULT and viewer.may(Scope.ADMIN)
-
-
 def look(request: Request, tenant: UUID | None) -> Overview:
     """Reads all of it; with None, that of the whole installation."""
     with translated(), of(request).database.begin() as connection:
@@ -132,25 +125,24 @@ def look(request: Request, tenant: UUID | None) -> Overview:
 
 
 @router.get("")
-def overview(request: Request, tenant: PageReader) -> Response:
+def overview(request: Request, tenant: PageVisitor) -> Response:
+    """Everybody comes here first. Keys that may not see it go on to the first room that they may see."""
     viewer: Caller = request.state.caller
-    found = look(request, None if is_operator(viewer) else tenant)
+    if not viewer.may(Scope.READ):
+        return answer.redirect(room.first_of(viewer))
+    found = look(request, None if room.is_operator(viewer) else tenant)
     return answer.page(request, "overview.html", overview=found)
 
 
 @router.get("/events/overview")
 async def events(request: Request, tenant: PageReader) -> Response:
     """The changing part of the overview, again and again."""
-    state, viewer = of(request), request.state.caller
-    state.live.require_room(viewer.key_id)
-    whose = None if is_operator(viewer) else tenant
-    sent = session.authorization(request)
+    whose = None if room.is_operator(request.state.caller) else tenant
 
     def frame() -> Frame:
         return Frame(answer.rendered("overview_live.html", overview=look(request, whose)))
 
-    stream = state.live.stream(viewer.key_id, ("overview", whose), frame, lambda: state.keyring.admit(sent))
-    return StreamingResponse(stream, media_type="text/event-stream", headers=EVENT_HEADERS)
+    return stream.events(request, ("overview", whose), frame)
 
 
 def _latest(done: Sequence[tuple[WorkRate, int]]) -> float:

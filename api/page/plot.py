@@ -4,6 +4,7 @@ Every text goes through ElementTree, which escapes it.
 """
 
 from collections.abc import Sequence
+from math import ceil
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, SubElement, tostring
 
@@ -15,8 +16,8 @@ _WIDTH, _HEIGHT = 560, 180
 #: Around the plot itself, for the labels of its axes.
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 8, 12, 26
 _PLOT_WIDTH, _PLOT_HEIGHT = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
-#: Labels below the bars of a histogram are this far apart at least.
-_LABEL_WIDTH = 52
+#: The width of the longest label below a bar, and how far such labels are apart at least.
+_LABEL_WIDTH, _LABEL_DISTANCE = 52, 64
 #: A bar is no wider, however few there are.
 _MOST_BAR_WIDTH = 44
 
@@ -58,7 +59,7 @@ def bars(title: str, given: Sequence[PlotBar]) -> Markup:
     svg = _begun(title, top)
     width = _PLOT_WIDTH / max(1, len(given))
     drawn = min(_MOST_BAR_WIDTH, width * 0.8)
-    every = max(1, -(-_LABEL_WIDTH // max(1, int(width))))
+    every = ceil(_LABEL_DISTANCE / width)
     for at, bar in enumerate(given):
         x, y = _LEFT + at * width, _y(bar.value, top)
         shown = SubElement(
@@ -73,8 +74,9 @@ def bars(title: str, given: Sequence[PlotBar]) -> Markup:
             },
         )
         SubElement(shown, "title").text = _clean(f"{bar.label}: {wording.number(bar.value)}")
-        if at % every == 0:
-            _text(svg, x + width / 2, _HEIGHT - 7, bar.label, "middle")
+        middle = x + width / 2
+        if at % every == 0 and middle + _LABEL_WIDTH / 2 <= _WIDTH:
+            _text(svg, middle, _HEIGHT - 7, bar.label, "middle")
     return _markup(svg)
 
 

@@ -39,9 +39,13 @@ async def signed_in(request: Request, wanted: SecurityScopes) -> UUID:
     return await auth.checked(request, wanted.scopes, authorization(request))
 
 
+#: The tenant of a session, whatever its key may do.
+PageVisitor = Annotated[UUID, Security(signed_in)]
 #: The tenant of a session whose key has this scope.
 PageReader = Annotated[UUID, Security(signed_in, scopes=[Scope.READ.value])]
 PageSubmitter = Annotated[UUID, Security(signed_in, scopes=[Scope.SUBMIT.value])]
+PageWebhookKeeper = Annotated[UUID, Security(signed_in, scopes=[Scope.WEBHOOKS.value])]
+PageAdmin = Annotated[UUID, Security(signed_in, scopes=[Scope.ADMIN.value])]
 
 
 def begin(response: Response, request: Request, token: str) -> None:

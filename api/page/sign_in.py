@@ -14,6 +14,8 @@ from lengthwise.errors import Unauthorized
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/page", include_in_schema=False)
 
+#: Where everybody comes who names no room, whether or not the key may see the overview.
+_EVERYBODYS = ("/page", "/page/sign-in")
 _WRONG = "This key is not valid: it is unknown, expired or revoked."
 
 
@@ -29,7 +31,7 @@ async def sign_in(request: Request) -> Response:
         return HTMLResponse(answer.rendered("sign_in.html", wrong=_WRONG), 401, HEADERS)
     viewer = request.state.caller
     back = origin.page_before(request)
-    answered = answer.redirect(back if back and back != "/page/sign-in" else room.first_of(viewer))
+    answered = answer.redirect(back if back and back not in _EVERYBODYS else room.first_of(viewer))
     session.begin(answered, request, token)
     log.info("the key %s signed in to the page", viewer.key_id)
     return answered

@@ -1,6 +1,6 @@
 """Numbers, times and sentences as the page writes them. All times are UTC."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from markupsafe import Markup, escape
 
@@ -68,6 +68,15 @@ def moment(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def type_of_day(typed: str) -> str:
+    """The type of a day's field. One for dates would not show what is no date."""
+    try:
+        date.fromisoformat(typed or "2031-01-31")
+    except ValueError:
+        return "text"
+    return "date"
+
+
 def bytes_of(size: int) -> str:
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
 
@@ -93,5 +102,6 @@ def tone(reason: str, n_failed: int = 0) -> str:
 
 
 FILTERS = {
-    each.__name__: each for each in (number, short, share, span, ago, ahead, moment, time_of, bytes_of, with_code, tone)
+    each.__name__: each
+    for each in (number, short, share, span, ago, ahead, moment, time_of, bytes_of, with_code, tone, type_of_day)
 }

@@ -162,7 +162,7 @@ def test_a_reader_sees_nothing_to_do(open_page: OpenPage, api: httpx.Client) -> 
     job = submit(api, ["abc"])
     key = api.post("/v1/keys", json={"name": "reader", "scopes": ["read"]}).json()["key"]
     with signed_in(open_page(), key) as page:
-        assert page.locator("header nav a").all_inner_texts() == ["Overview", "Jobs"]
+        assert page.locator("header nav a").all_inner_texts() == ["Overview", "Jobs", "Usage"]
         for path in ("/page/jobs", f"/page/jobs/{job}"):
             page.goto(path)
             assert page.get_by_role("button", name=re.compile("Cancel|Retry")).count() == 0

@@ -52,14 +52,6 @@ class FilterForm:
         """Those that are not empty, as they were typed."""
         return {each.name: value for each in fields(self) if (value := getattr(self, each.name))}
 
-    def type_of(self, field: str) -> str:
-        """The type of a day's field. One for dates would not show what is no date."""
-        try:
-            date.fromisoformat(getattr(self, field) or "2031-01-31")
-        except ValueError:
-            return "text"
-        return "date"
-
     def query(self, **more: str) -> str:
         """The query of a link to this list."""
         return urlencode(self.given | more)

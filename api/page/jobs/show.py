@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import StreamingResponse
 from markupsafe import Markup
 
 from api.access.caller import Caller
@@ -13,8 +12,8 @@ from api.jobs.body_format import BodyFormat
 from api.jobs.download import ResultFormat
 from api.jobs.schema import Job
 from api.jobs.tables import result_table
-from api.page import answer, plot, session, wording
-from api.page.header import EVENT_HEADERS, HEADERS
+from api.page import answer, plot, stream, wording
+from api.page.header import HEADERS
 from api.page.jobs import sample
 from api.page.live import Frame
 from api.page.session import PageReader
@@ -58,17 +57,13 @@ def show(request: Request, tenant: PageReader, job_id: str) -> Response:
 @router.get("/events/jobs/{job_id}")
 def events(request: Request, tenant: PageReader, job_id: str) -> Response:
     """The changing part of the page, again and again, until the job has ended."""
-    state, viewer = of(request), _viewer(request)
     routes.job(request, tenant, job_id)
-    state.live.require_room(viewer.key_id)
-    sent = session.authorization(request)
 
     def frame() -> Frame:
         job = routes.job(request, tenant, job_id)
         return Frame(answer.rendered("job_live.html", job=job), _is_over(job))
 
-    stream = state.live.stream(viewer.key_id, (tenant, job_id), frame, lambda: state.keyring.admit(sent))
-    return StreamingResponse(stream, media_type="text/event-stream", headers=EVENT_HEADERS)
+    return stream.events(request, (tenant, job_id), frame)
 
 
 @router.get("/jobs/{job_id}/results/{name}")

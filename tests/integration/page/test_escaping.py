@@ -7,10 +7,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from lengthwise.ledger.workers import ReportedModel
+from tests.integration.access import keys
 from tests.integration.conftest import RunWorker, submit
 from tests.integration.page.viewer import OWN, Shown, operator
 from tests.integration.workers.reported import report
-from tests.ledger import sql
+from tests.ledger import DEFAULT, sql
 
 #: Breaks out of a text, of an attribute in either quotes, of a script, of an event, and of a template.
 CANARIES = [
@@ -99,6 +100,39 @@ def test_what_an_operator_and_a_worker_named_is_text(client: TestClient, canary:
     assert answered.status_code == 200
     require_harmless(answered.text, canary)
     assert " ".join(canary.split()) in Shown(answered.text).text
+
+
+@pytest.mark.parametrize("canary", CANARIES)
+def test_the_names_of_keys_tenants_and_models_are_text(client: TestClient, canary: str) -> None:
+    tenant = keys.new_tenant(client, canary)
+    key = keys.new_key(client, "read", name=canary, tenant=tenant)["id"]
+    work = "INSERT INTO model_usage VALUES (:tenant, (now() AT TIME ZONE 'UTC')::date, :key, :model, 1, 10, 100)"
+    sql(work, tenant=tenant, key=key, model=canary)
+    viewer = operator(client)
+    paths = ["/page/tenants", f"/page/tenants/{tenant}", f"/page/keys?tenant={tenant}", f"/page/usage?tenant={tenant}"]
+    for path in (*paths, f"/page/keys/{key}/rotate", f"/page/keys/{key}/revoke"):
+        answered = viewer.get(path)
+        assert answered.status_code == 200, path
+        require_harmless(answered.text, canary)
+        assert " ".join(canary.split()) in Shown(answered.text).text, path
+    rotated = viewer.post(f"/page/keys/{key}/rotate", data={"overlap_seconds": "0"})
+    assert rotated.status_code == 200
+    require_harmless(rotated.text, canary)
+
+
+@pytest.mark.parametrize("canary", CANARIES)
+def test_what_was_typed_into_the_forms_of_keys_tenants_and_usage_is_text(client: TestClient, canary: str) -> None:
+    viewer = operator(client)
+    fields = ("name", "days", "scope", "tenant", "weight", "max_pending_tokens", "max_open_jobs", "overlap_seconds")
+    for path in ("/page/keys", "/page/tenants", f"/page/tenants/{DEFAULT}"):
+        answered = viewer.post(path, data=dict.fromkeys(fields, canary))
+        assert answered.status_code in (404, 422), path
+        require_harmless(answered.text, canary)
+    for path in ("/page/usage", "/page/usage/csv", "/page/keys", "/page/tenants"):
+        for field in ("from", "to", "by", "tenant", "after"):
+            answered = viewer.get(path, params={field: canary})
+            assert answered.status_code in (200, 404, 422), (path, field)
+            require_harmless(answered.text, canary)
 
 
 @pytest.mark.parametrize("canary", CANARIES)

@@ -200,7 +200,8 @@ def test_live_figures_arrive_over_a_real_connection(client: TestClient) -> None:
             signed_in = browser.post("/page/sign-in", data={"key": KEY}, headers=own)
             assert signed_in.status_code == 303
             cookie = {"cookie": f"{COOKIE}={signed_in.cookies[COOKIE]}"}
-            for path in ("/page/events/overview", f"/page/events/jobs/{job}"):
+            rooms = ("/page/events/overview", "/page/events/workers", "/page/events/models")
+            for path in (*rooms, f"/page/events/jobs/{job}"):
                 with browser.stream("GET", path, headers=cookie) as events:
                     assert events.headers["content-type"].startswith("text/event-stream")
                     assert events.headers["x-accel-buffering"] == "no"

@@ -7,6 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.page.header import CONTENT_SECURITY_POLICY
+from api.page.room import ROOMS
 from tests.integration.access import keys
 from tests.integration.conftest import RunWorker, submit
 from tests.integration.page.viewer import Shown, operator, with_scopes
@@ -28,6 +29,13 @@ SEEN_BY = {
     "/page/jobs/{job}/results/parquet": {"reader", "both", "admin"},
     "/page/events/jobs/{job}": {"reader", "both", "admin"},
     "/page/submit": {"submitter", "both", "admin"},
+    "/page/workers": {"admin"},
+    "/page/models": {"admin"},
+    "/page/webhooks": {"webhooks", "admin"},
+    "/page/usage": {"reader", "both", "admin"},
+    "/page/usage/csv": {"reader", "both", "admin"},
+    "/page/keys": {"admin"},
+    "/page/tenants": {"admin"},
 }
 VOID = {"meta", "link", "input", "br", "hr", "img"}
 
@@ -45,7 +53,8 @@ def test_each_role_sees_its_pages_and_no_others(client: TestClient, job: str, ro
     viewer = with_scopes(client, *ROLES[role])
     for path, roles in SEEN_BY.items():
         answered = viewer.get(path.format(job=job))
-        assert answered.status_code == (200 if role in roles else 403), path
+        refused = 303 if path == "/page" else 403  # the overview leads on to the key's first room
+        assert answered.status_code == (200 if role in roles else refused), path
         assert answered.headers["content-security-policy"] == CONTENT_SECURITY_POLICY, path
         assert answered.headers["x-content-type-options"] == "nosniff", path
         assert answered.headers["cache-control"] == "no-store", path
@@ -54,13 +63,24 @@ def test_each_role_sees_its_pages_and_no_others(client: TestClient, job: str, ro
 @pytest.mark.parametrize("role", ROLES)
 def test_the_navigation_has_what_the_key_may_see(client: TestClient, role: str) -> None:
     viewer = with_scopes(client, *ROLES[role])
-    path = next((path for path, roles in SEEN_BY.items() if role in roles and "{" not in path), None)
-    if path is None:
-        return
-    links = {each["href"] for each in Shown(viewer.get(path).text).all("a")}
-    for room in ("/page", "/page/jobs", "/page/submit"):
-        is_shown = room in links - ({"/page"} if role == "submitter" else set())  # the name of the page leads there
-        assert is_shown == (role in SEEN_BY[room]), room
+    first = viewer.signed_in.headers["location"]
+    links = {each["href"] for each in Shown(viewer.get(first).text).all("a")}
+    for room in ROOMS:
+        assert (room.path in links) == (role in SEEN_BY[room.path]), room
+
+
+@pytest.mark.parametrize(
+    ("scopes", "room"),
+    [(("submit",), "/page/submit"), (("webhooks",), "/page/webhooks"), (("webhooks", "submit"), "/page/submit")],
+)
+def test_a_key_that_may_not_see_the_overview_is_led_to_its_first_room(
+    client: TestClient, scopes: tuple[str, ...], room: str
+) -> None:
+    viewer = with_scopes(client, *scopes)
+    led = viewer.get("/page")
+    assert (led.status_code, led.headers["location"]) == (303, room)
+    assert viewer.get(room).status_code == 200
+    assert viewer.get("/page/events/overview").status_code == 403
 
 
 def test_a_reader_is_offered_nothing_that_it_may_not_do(client: TestClient, job: str) -> None:
@@ -142,12 +162,9 @@ class Outline(HTMLParser):
         self.open.pop()
 
 
-@pytest.mark.parametrize(
-    "path", ["/page", "/page/jobs", "/page/jobs?since=nonsense", "/page/jobs/{job}", "/page/submit", "/page/sign-in"]
-)
-def test_a_page_is_well_formed_and_everything_in_it_has_a_name(client: TestClient, job: str, path: str) -> None:
-    viewer = operator(client)
-    outline = Outline(viewer.get(path.format(job=job)).text)
+def require_well_formed(html: str) -> None:
+    """Fails unless elements close in order, and each field, table and page has a name."""
+    outline = Outline(html)
     assert outline.open == []
     assert len(outline.ids) == len(set(outline.ids))
     assert outline.landmarks.count("main") == outline.landmarks.count("h1") == 1
@@ -155,6 +172,13 @@ def test_a_page_is_well_formed_and_everything_in_it_has_a_name(client: TestClien
         assert field.get("aria-label") or field.get("id") in outline.labelled, field
     for table in outline.tables:
         assert "caption" in table and "th col" in table and "th None" not in table
+
+
+@pytest.mark.parametrize(
+    "path", [*(room.path for room in ROOMS), "/page/jobs?since=nonsense", "/page/jobs/{job}", "/page/sign-in"]
+)
+def test_a_page_is_well_formed_and_everything_in_it_has_a_name(client: TestClient, job: str, path: str) -> None:
+    require_well_formed(operator(client).get(path.format(job=job)).text)
 
 
 def test_a_style_and_a_script_are_kept_for_ever_under_names_of_their_content(client: TestClient) -> None:

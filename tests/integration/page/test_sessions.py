@@ -97,6 +97,19 @@ def test_signing_in_leads_nowhere_else(client: TestClient, referer: str) -> None
 def test_a_key_begins_where_it_may(client: TestClient) -> None:
     assert with_scopes(client, "submit").signed_in.headers["location"] == "/page/submit"
     assert with_scopes(client, "read").signed_in.headers["location"] == "/page"
+    assert with_scopes(client, "webhooks").signed_in.headers["location"] == "/page/webhooks"
+
+
+@pytest.mark.parametrize(
+    ("scope", "room"), [("submit", "/page/submit"), ("webhooks", "/page/webhooks"), ("read", "/page")]
+)
+@pytest.mark.parametrize("asked", ["/page", "/page/sign-in"])
+def test_a_key_that_may_not_see_the_overview_is_not_sent_there(
+    client: TestClient, scope: str, room: str, asked: str
+) -> None:
+    key = keys.new_key(client, scope)["key"]
+    location = sign_in(client, key, referer=f"http://testserver{asked}").headers["location"]
+    assert location == room
 
 
 def test_a_revoked_key_ends_its_session(client: TestClient) -> None:
@@ -177,7 +190,7 @@ def test_a_viewer_is_limited_as_a_caller_is(client: TestClient) -> None:
 
 def test_no_template_bypasses_the_escaping() -> None:
     folder = Path(answer.__file__).parent / "templates"
-    texts = {path.name: path.read_text("utf-8") for path in folder.glob("*.html")}
+    texts = {str(path.relative_to(folder)): path.read_text("utf-8") for path in folder.rglob("*.html")}
     assert len(texts) > 10
     for name, text in texts.items():
         assert "| safe" not in text and "|safe" not in text and "autoescape" not in text, name

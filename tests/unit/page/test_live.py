@@ -60,6 +60,36 @@ def test_all_viewers_share_one_look() -> None:
     asyncio.run(run())
 
 
+def test_a_viewer_sees_nothing_older_than_their_own_page() -> None:
+    """What somebody did is on the page that answers, and is not taken back by figures of the time before."""
+
+    async def run() -> None:
+        live, state = figures(), "before"
+        look = lambda: Frame(state)  # noqa: E731 - reads what it is at the time
+        async with aclosing(live.stream(KEY, "job", look, valid)) as first:
+            assert b"before" in await anext(first)
+            state = "after"
+            async with aclosing(live.stream(KEY, "job", look, valid)) as second, asyncio.timeout(10):
+                assert b"after" in await anext(second)
+        await live.close()
+
+    asyncio.run(run())
+
+
+def test_a_viewer_who_comes_later_sees_figures_that_do_not_change() -> None:
+    async def run() -> None:
+        live, looks = figures(), Looks(Frame("as ever"))
+        async with aclosing(live.stream(KEY, "job", looks, valid)) as first:
+            await anext(first)
+            for _ in range(3):
+                await asyncio.sleep(0.05)
+                async with aclosing(live.stream(KEY, "job", looks, valid)) as later, asyncio.timeout(10):
+                    assert b"as ever" in await anext(later)
+        await live.close()
+
+    asyncio.run(run())
+
+
 def test_two_things_are_looked_at_apart() -> None:
     async def run() -> None:
         live = figures()

@@ -1,5 +1,6 @@
 """Plots are valid SVG, whatever their values and labels are, and stay inside of their frame."""
 
+from itertools import pairwise
 from xml.etree.ElementTree import Element, fromstring
 
 import pytest
@@ -58,6 +59,15 @@ def test_a_histogram_has_a_bar_for_each_value_inside(bars: list[tuple[str, float
     svg = parsed(plot.bars(title, [PlotBar(*each) for each in bars]))
     require_inside(svg)
     assert len(svg.findall("rect")) == len(bars)
+
+
+@pytest.mark.parametrize("n", [1, 7, 13, 30, 31, 90, 365, 366])
+def test_labels_below_bars_have_room(n: int) -> None:
+    svg = parsed(plot.bars("x", [PlotBar(f"{at:05}", at) for at in range(n)]))
+    places = [float(text.attrib["x"]) for text in svg.iter("text") if len(text.text or "") == 5]
+    assert len(places) >= min(n, 6)
+    assert all(26 <= place <= 560 - 26 for place in places), "the longest labels are 52 wide"
+    assert all(later - place >= 63.9 for place, later in pairwise(places))
 
 
 @pytest.mark.parametrize("canary", ["<script>x()</script>", '"><img onerror=x()>', "</svg><b>", "\0\x0b\x1b", "&amp;"])

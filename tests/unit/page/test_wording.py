@@ -60,3 +60,10 @@ def test_a_reason_has_a_tone(reason: Reason) -> None:
     assert wording.tone(reason.value) in ("bad", "warn", "calm", "good")
     assert (wording.tone(reason.value, n_failed=0) == "good") == (reason is Reason.ENDED)
     assert wording.tone(reason.value, n_failed=1) != "good"
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"), [("", "date"), ("2031-01-31", "date"), ("2031-02-30", "text"), ("yesterday", "text")]
+)
+def test_the_field_of_a_day_shows_what_is_no_day(typed: str, shown: str) -> None:
+    assert wording.type_of_day(typed) == shown
