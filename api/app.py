@@ -18,6 +18,7 @@ from api.admin import installation, keys, tenants, usage, workers
 from api.admin.readiness import Readiness
 from api.http import document
 from api.http.form import FORM_BYTES
+from api.http.refusals import Refusals
 from api.http.request_meter import RequestMeter
 from api.http.spool import Spools
 from api.jobs import retry
@@ -146,12 +147,13 @@ def create_app(override: Settings | None = None) -> FastAPI:
     app.state.readiness = Readiness(shared)
     app.add_middleware(RateHeaders)
     app.state.forms = forms = problem.ErrorForms()
+    app.state.refusals = refusals = Refusals()
     for form, routers in ROUTERS:
         for router in routers:
             forms.add(router, form)
             app.include_router(router)
     problem.install(app, forms)
-    app.add_middleware(Shield, forms=forms)
+    app.add_middleware(Shield, forms=forms, refusals=refusals)
     # Outside of the shield, so that it counts what the shield answers.
     app.add_middleware(RequestMeter)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

@@ -10,6 +10,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.access.caller import Caller
+from api.http.refusals import Refusals
 from api.problem import ErrorForms, Problem
 from lengthwise import logs, traces
 from lengthwise.traces import TraceSpan
@@ -31,9 +33,10 @@ class Shield:
     again, because the server would log it.
     """
 
-    def __init__(self, app: ASGIApp, forms: ErrorForms) -> None:
+    def __init__(self, app: ASGIApp, forms: ErrorForms, refusals: Refusals) -> None:
         self._app = app
         self._forms = forms
+        self._refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -75,6 +78,8 @@ class Shield:
                 await self._forms.of(scope["path"])(_MISTAKE)(scope, receive, watched)
         finally:
             _log(scope, status, time.perf_counter() - began_at)
+            if status is not None and status >= 400 and _caller(scope) is None:
+                self._refusals.count(status)
         return status
 
 
@@ -103,6 +108,12 @@ def _job(scope: Scope) -> str | None:
         return None
 
 
+def _caller(scope: Scope) -> Caller | None:
+    """Whose valid key the request has; None if it has none, or was refused before one was looked for."""
+    found: Caller | None = scope.get("state", {}).get("caller")
+    return found
+
+
 def _describe(span: TraceSpan, scope: Scope, status: int | None) -> None:
     route = _route(scope)
     if route is not None:
@@ -116,9 +127,11 @@ def _describe(span: TraceSpan, scope: Scope, status: int | None) -> None:
 
 
 def _log(scope: Scope, status: int | None, seconds: float) -> None:
-    """The line of the access log. It names the route, since a path and a query hold what the caller wrote."""
-    method, route = scope["method"], _route(scope)
-    caller = scope.get("state", {}).get("caller")
+    """The line of the access log. It names the route, since a path and a query hold what the caller wrote.
+
+    A caller without a valid key could fill a disk with such lines, so that theirs are details, as are those of probes.
+    """
+    method, route, caller = scope["method"], _route(scope), _caller(scope)
     fields = {
         "method": method if method in _METHODS else "other",
         "route": route,
@@ -127,5 +140,5 @@ def _log(scope: Scope, status: int | None, seconds: float) -> None:
         "key": caller and caller.key_id,
         "job": _job(scope),
     }
-    say = partial(log.log, logging.DEBUG if route in _PROBES else logging.INFO)
+    say = partial(log.log, logging.DEBUG if caller is None or route in _PROBES else logging.INFO)
     say("%s %s: %s", fields["method"], route or "unknown path", status or "no answer", extra={"fields": fields})

@@ -158,7 +158,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     def _refuse(self, problem: Problem) -> None:
         """Answers, unless another answer was begun, and hears no more. To the app, the caller has gone."""
-        self._gate.count_refusal(problem.status)
+        self._gate.refusals.count(problem.status)
         self._is_refused = True
         self._mark = None
         if self._is_in_body:

@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from typing import Protocol
 
+from api.http.refusals import Refusals
 from api.problem import ErrorForms, Problem
 from lengthwise import logs
 from lengthwise.settings import Settings
@@ -18,7 +19,6 @@ log = logging.getLogger(__name__)
 #: How often each connection is looked at. All its limits of time are counted in these looks, so that a stall of this
 #: process is not charged to callers.
 LOOK_SECONDS = 1.0
-_LOG_SECONDS = 60.0
 _AGAIN = {"Retry-After": "1"}
 _TOO_MANY_OF_ONE = Problem(429, "too busy", "this address has too many open connections", headers=_AGAIN)
 _TOO_MANY = Problem(503, "unavailable", "there are too many open connections", headers=_AGAIN)
@@ -36,14 +36,13 @@ class CountedConnection(Protocol):
 class Gate:
     """Used by one event loop."""
 
-    def __init__(self, current: Settings, forms: ErrorForms) -> None:
+    def __init__(self, current: Settings, forms: ErrorForms, refusals: Refusals) -> None:
         self.settings = current
         self.forms = forms
         self._addresses: dict[CountedConnection, bytes | None] = {}
         self._counts: Counter[bytes] = Counter()
-        self._refused: Counter[int] = Counter()
+        self.refusals = refusals
         self._is_ticking = False
-        self._logs_at = 0.0
 
     def admit(self, connection: CountedConnection, host: str | None) -> Problem | None:
         """Counts a new connection, or says why there is no room for it. ``host`` is the caller's IP address."""
@@ -65,9 +64,6 @@ class Gate:
             self._counts[address] -= 1
             if not self._counts[address]:
                 del self._counts[address]
-
-    def count_refusal(self, status: int) -> None:
-        self._refused[status] += 1
 
     def _counted_address(self, host: str | None) -> bytes | None:
         """What is counted as one caller: an IPv4 address, or a /64 network of IPv6. None for a trusted proxy."""
@@ -106,14 +102,6 @@ class Gate:
                     extra=logs.raised(error),
                 )
                 connection.abort()
-        self._log()
-        if self._addresses or self._refused:
+        self.refusals.tell(asyncio.get_running_loop().time())
+        if self._addresses or self.refusals.are_untold:
             self._tick_from_now_on()
-
-    def _log(self) -> None:
-        now = asyncio.get_running_loop().time()
-        if self._refused and now >= self._logs_at:
-            named = ", ".join(f"{count} with {status}" for status, count in sorted(self._refused.items()))
-            log.warning("refused before authentication: %s", named)
-            self._refused.clear()
-            self._logs_at = now + _LOG_SECONDS

@@ -38,7 +38,7 @@ def run(current: Settings, host: str, port: int) -> None:
 def options(app: FastAPI, current: Settings) -> dict[str, Any]:
     """The arguments of ``uvicorn.run`` and ``uvicorn.Config`` besides the app and where it listens."""
     return {
-        "http": partial(GuardedConnection, gate=Gate(current, app.state.forms)),
+        "http": partial(GuardedConnection, gate=Gate(current, app.state.forms, app.state.refusals)),
         "ws": "none",
         # A caller could write such headers itself. Connections are counted by the address that they come from.
         "proxy_headers": False,

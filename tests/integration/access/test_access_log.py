@@ -77,10 +77,27 @@ def test_a_request_that_fits_no_route_is_a_line_too(
     assert (line["method"], line["route"], line["status"]) == shown
 
 
-def test_a_line_without_a_valid_key_names_none(client: TestClient, lines: Lines) -> None:
+def test_whoever_has_no_valid_key_makes_no_line(client: TestClient, lines: Lines) -> None:
     assert client.get("/v1/jobs", headers={"Authorization": f"Bearer {CANARY}"}).status_code == 401
-    [line] = lines()
-    assert (line["status"], line["key"]) == (401, None)
+    assert client.get("/docs", headers={"Authorization": f"Bearer {CANARY}"}).status_code == 200
+    assert [(line["level"], line["status"], line["key"]) for line in lines()] == [
+        ("DEBUG", 401, None),
+        ("DEBUG", 200, None),
+    ]
+
+
+def test_refusals_without_a_valid_key_are_added_up(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    refusals = client.app.state.refusals  # type: ignore[attr-defined]
+    for path, key in (("/v1/jobs", "wrong"), ("/v1/jobs", "wrong"), ("/unknown", "wrong")):
+        client.get(path, headers={"Authorization": f"Bearer {key}"})
+    client.get("/v1/jobs?limit=0")  # this caller is known
+    refusals.tell(now=100)
+    refusals.count(401)
+    refusals.tell(now=101)
+    told = [record.getMessage() for record in caplog.records if "refused" in record.getMessage()]
+    assert told == ["refused before authentication: 2 with 401, 1 with 404"]
+    refusals.tell(now=161)
+    assert caplog.messages[-1] == "refused before authentication: 1 with 401"
 
 
 def test_a_probe_is_a_detail(client: TestClient, lines: Lines) -> None:

@@ -170,7 +170,7 @@ def test_a_bad_after_is_named(refusals: RefusalProbe, strict: TestClient, after:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/jobs/", f"/v1/jobs/{CANARY}/", f"/v1/{CANARY}", "//v1/jobs", f"/v1/jobs/1/{CANARY}"]
+    "path", ["/v1", "/v1/jobs/", f"/v1/jobs/{CANARY}/", f"/v1/{CANARY}", "//v1/jobs", f"/v1/jobs/1/{CANARY}"]
 )
 def test_an_unknown_path_is_a_404(refusals: RefusalProbe, path: str) -> None:
     assert refusals.of("GET", path)["status"] == 404

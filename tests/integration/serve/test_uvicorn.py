@@ -18,7 +18,7 @@ USED = {
 METHODS = [
     "_unset_keepalive_if_required", "_start_asgi_task", "on_message_begin", "on_url", "on_header",
     "on_headers_complete", "on_body", "on_message_complete", "on_response_complete", "connection_made",
-    "connection_lost", "resume_writing", "data_received",
+    "connection_lost", "resume_writing", "data_received", "shutdown",
 ]  # fmt: skip
 
 
