@@ -70,7 +70,7 @@ class Shield:
         try:
             await self._app(scope, receive, watched)
         except ClientDisconnect:
-            log.info("the caller disconnected before its body was read")
+            log.debug("the caller disconnected before its body was read")
         except Exception as error:
             begun = "" if status is None else " while answering"
             log.error("unexpected %s%s", type(error).__name__, begun, extra=logs.raised(error))

@@ -307,7 +307,9 @@ def test_a_page_of_jobs_reads_only_the_shards_of_its_jobs() -> None:
 
 @pytest.mark.parametrize("after", [-1, 4_999])
 def test_a_page_of_results_reads_only_its_own_rows(after: int) -> None:
-    nodes = explain(results._RESULTS[0], job=JOB, after=after, start=0, end=10_000, limit=1_000)
+    nodes = explain(
+        results._STATEMENTS[True, False][0], job=JOB, after=after, start=0, end=10_000, limit=1_000, bytes=2**22
+    )
     assert {"results_pkey", "shards_job_id_lo_key"} <= indexes(nodes)
     assert rows_read(nodes) <= 1_000 + 2_500
 

@@ -52,7 +52,12 @@ def filled(servers: real.Urls, request: pytest.FixtureRequest) -> Iterator[None]
     [
         (claim._ITEMS[1], {"ids": [1, 2, 3]}, {"items_1_pkey"}, 3 + 3 * 50),
         (results._STATEMENTS[False, False][1], {"after": 4_999, "end": 10_000}, {"results_1_pkey"}, 1_000),
-        (results._RESULTS[1], {"after": 4_999, "start": 0, "end": 10_000}, {"results_1_pkey"}, 1_000 + 1_000),
+        (
+            results._STATEMENTS[True, False][1],
+            {"after": 4_999, "start": 0, "end": 10_000},
+            {"results_1_pkey"},
+            1_000 + 1_000,
+        ),
         (retry._PLACES[1], {"start": 0, "end": 10_000}, {"items_1_pkey", "results_1_pkey"}, 1_000 + 2 * 50 * 2),
         (retry._PAYLOADS[1], {"places": list(range(0, 10_000, 10))}, {"items_1_pkey"}, 1_000),
         (push._LINES[1], {"lo": 100, "hi": 150}, {"items_1_pkey", "results_1_pkey"}, 2 * 50),
@@ -65,7 +70,7 @@ def test_a_statement_reads_only_the_rows_that_it_needs(
 ) -> None:
     nodes = [
         node
-        for node in explain(statement, job=JOB, limit=1_000, **values)
+        for node in explain(statement, job=JOB, limit=1_000, bytes=2**22, **values)
         if node.get("Relation Name") in (None, "items_1", "results_1", "shards")
     ]
     assert used <= indexes(nodes)
