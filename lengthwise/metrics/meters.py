@@ -5,7 +5,7 @@ A tenant's id is a label only if ``metrics_tenants`` is set.
 """
 
 import collections
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
@@ -81,6 +81,12 @@ class Meters:
             ("model", "revision", "quantization"),
             registry=None,
         )
+        self._failure = Gauge(
+            "lengthwise_model_failed",
+            "A model that this worker could not load when it last tried. The value is always 1.",
+            ("model",),
+            registry=None,
+        )
         self._loads = Counter(
             "lengthwise_model_loads_total",
             "Attempts of this worker to load a model.",
@@ -118,6 +124,7 @@ class Meters:
         )
         self._of_batch: dict[str, tuple[Histogram, Histogram, Histogram]] = {}
         self._loaded: dict[str, tuple[str, str, str]] = {}
+        self._failed: set[str] = set()
 
     def of_role(self, role: str) -> Sequence[Collector]:
         """What a process of this role counts: ``API``, ``GENERATE`` or ``DELIVER``."""
@@ -125,7 +132,7 @@ class Meters:
         batches = (self._batch_seconds, self._batch_rows, self._padding_ratio)
         return {
             API: (self._requests, self._request_seconds),
-            GENERATE: (*results, *batches, self._queue_wait, self._model, self._loads),
+            GENERATE: (*results, *batches, self._queue_wait, self._model, self._failure, self._loads),
             # The sweep expires jobs, and fails the items over which workers died.
             DELIVER: (*results, self._expired, self._quarantined, self._attempts),
         }[role]
@@ -174,6 +181,7 @@ class Meters:
     def show_model(self, name: str, revision: str, quantization: str) -> None:
         """A model is in memory from now on, in place of an earlier revision of it."""
         self.hide_model(name)
+        self.keep_failures(self._failed - {name})
         self._loaded[name] = labels = (name, revision, quantization)
         self._model.labels(*labels).set(1)
 
@@ -181,6 +189,17 @@ class Meters:
         """A model is no longer in memory."""
         if labels := self._loaded.pop(name, None):
             self._model.remove(*labels)
+
+    def show_failure(self, name: str) -> None:
+        """A model could not be loaded, until it is shown."""
+        self._failed.add(name)
+        self._failure.labels(name).set(1)
+
+    def keep_failures(self, names: Collection[str]) -> None:
+        """Forgets failures of models other than these."""
+        for name in self._failed.difference(names):
+            self._failed.remove(name)
+            self._failure.remove(name)
 
     def count_expired_leases(self, n_leases: int) -> None:
         self._expired.inc(n_leases)
