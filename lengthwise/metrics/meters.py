@@ -181,7 +181,6 @@ class Meters:
     def show_model(self, name: str, revision: str, quantization: str) -> None:
         """A model is in memory from now on, in place of an earlier revision of it."""
         self.hide_model(name)
-        self.keep_failures(self._failed - {name})
         self._loaded[name] = labels = (name, revision, quantization)
         self._model.labels(*labels).set(1)
 
@@ -191,15 +190,20 @@ class Meters:
             self._model.remove(*labels)
 
     def show_failure(self, name: str) -> None:
-        """A model could not be loaded, until it is shown."""
+        """A model could not be loaded. An older revision of it may be in memory."""
         self._failed.add(name)
         self._failure.labels(name).set(1)
 
-    def keep_failures(self, names: Collection[str]) -> None:
-        """Forgets failures of models other than these."""
-        for name in self._failed.difference(names):
+    def hide_failure(self, name: str) -> None:
+        """A model that could not be loaded is in memory, or is no longer wanted."""
+        if name in self._failed:
             self._failed.remove(name)
             self._failure.remove(name)
+
+    def keep_failures(self, names: Collection[str]) -> None:
+        """Hides failures of models other than these."""
+        for name in self._failed.difference(names):
+            self.hide_failure(name)
 
     def count_expired_leases(self, n_leases: int) -> None:
         self._expired.inc(n_leases)

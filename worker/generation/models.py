@@ -214,6 +214,8 @@ class LoadedModels:
         else:
             self._proven[wanted.name] = wanted
             self._failed_until.pop(wanted.name, None)
+            if self.catalog().models.get(wanted.name) == wanted:  # otherwise it takes the place of one that failed
+                meters.get().hide_failure(wanted.name)
             self._presence.loaded(
                 wanted.name,
                 revision=wanted.made_by,
@@ -236,6 +238,11 @@ class LoadedModels:
     def _show_failure(self, name: str, error: Exception) -> None:
         self._presence.failed(name, error)
         meters.get().show_failure(name)
+
+    def mended(self, name: str) -> None:
+        """The loaded revision of a model is the one that the catalog names: a newer one that failed is forgotten."""
+        self._presence.mended(name)
+        meters.get().hide_failure(name)
 
     def forget_failures(self) -> None:
         """Forgets failures of models that the catalog names no more."""
