@@ -13,7 +13,7 @@ import httpx
 from tests.faults.receiver import SECRET
 from tests.rehearsal.asked import Asked, line, no_line
 from tests.rehearsal.installation import RehearsedInstallation
-from tests.rehearsal.witness import Testimony, Witness
+from tests.rehearsal.witness import Statement, Witness
 from tests.servers import wait_until
 
 #: Why some alerts go on after all is mended.
@@ -48,7 +48,7 @@ class Incident(ABC):
     def witnesses(self) -> list[Witness]:
         """Those who should tell of it."""
 
-    def silent(self) -> Sequence[Testimony]:
+    def silent(self) -> Sequence[Statement]:
         """Those who do not tell of it by design, or not within this rehearsal."""
         return ()
 
@@ -137,11 +137,11 @@ class StoppedDelivery(Incident):
             *late,
         ]
 
-    def silent(self) -> Sequence[Testimony]:
+    def silent(self) -> Sequence[Statement]:
         if self.is_patient:
             return ()
         late = "after six minutes, by design; not waited for here (`--patient`)"
-        return [Testimony("alert LengthwiseWebhooksStuck, firing", note=late)]
+        return [Statement("alert LengthwiseWebhooksStuck, firing", note=late)]
 
     def mend(self) -> None:
         wait_until(lambda: not self.installation.deliver.is_running, 60)
@@ -247,9 +247,9 @@ class FullQuota(Incident):
             *self.asked.alert("LengthwiseCallersRefused", lasts=None if self.is_patient else late),
         ]
 
-    def silent(self) -> Sequence[Testimony]:
+    def silent(self) -> Sequence[Statement]:
         note = "nothing, by design: a refused job does not exist, and its answer names the limit"
-        return [Testimony("page, `status`, `workers`, `/readyz`", note=note)]
+        return [Statement("page, `status`, `workers`, `/readyz`", note=note)]
 
     def mend(self) -> None:
         """Raises the limit, and submits no more once a job was accepted."""

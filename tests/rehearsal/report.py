@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tests.rehearsal.witness import Outcome, Testimony
+from tests.rehearsal.witness import Outcome, Statement
 
 _HEAD = ("incident", "who", "said it after", "what it said", "well again after")
 
@@ -11,7 +11,7 @@ def table(outcomes: Sequence[Outcome], unexpected: Sequence[str]) -> str:
     """A row for each witness of each incident, and one for the work that it hit."""
     lines = [_row(*_HEAD), "|---|---|---|---|---|"]
     for outcome in outcomes:
-        rows = [_cells(each) for each in outcome.testimonies]
+        rows = [_cells(each) for each in outcome.statements]
         rows.append(("the work", "", outcome.problem or outcome.ending, ""))
         for place, row in enumerate(rows):
             lines.append(_row("" if place else outcome.title, *row))
@@ -20,7 +20,7 @@ def table(outcomes: Sequence[Outcome], unexpected: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cells(said: Testimony) -> tuple[str, str, str, str]:
+def _cells(said: Statement) -> tuple[str, str, str, str]:
     if said.said_after is None:
         return said.witness, "never", said.note or "", ""
     well = said.note if said.note is not None else _seconds(said.well_after)

@@ -43,12 +43,12 @@ def rehearse(incident: Incident, say: Say) -> Outcome:
         began_at, is_broken = time.monotonic(), True
         incident.begin()
         witnesses = incident.witnesses()
-        outcome.testimonies = wait_for_words(witnesses, began_at, incident.patience, say_of)
+        outcome.statements = wait_for_words(witnesses, began_at, incident.patience, say_of)
         mended_at, is_broken = time.monotonic(), False
         incident.mend()
         say_of("mended")
-        wait_for_health(witnesses, outcome.testimonies, mended_at, incident.patience, say_of)
-        outcome.testimonies += incident.silent()
+        wait_for_health(witnesses, outcome.statements, mended_at, incident.patience, say_of)
+        outcome.statements += incident.silent()
         outcome.ending = incident.wait_whole()
         say_of(outcome.ending)
     except _PROBLEMS as error:

@@ -21,7 +21,7 @@ from tests.rehearsal import report
 from tests.rehearsal.asked import line, no_line, rows, said_on
 from tests.rehearsal.incidents import INCIDENTS, Incident
 from tests.rehearsal.run import rehearse, rehearse_all, unexpected
-from tests.rehearsal.witness import Outcome, Testimony, Witness, wait_for_health, wait_for_words
+from tests.rehearsal.witness import Outcome, Statement, Witness, wait_for_health, wait_for_words
 
 NOW = datetime(2031, 1, 31, 12, tzinfo=UTC)
 
@@ -181,10 +181,10 @@ def test_the_table_quotes_everyone() -> None:
     outcome = Outcome(
         "it freezes",
         [
-            Testimony("page", "a | b", 15.6, 3.2),
-            Testimony("alert, pending", "soon", 31.0, note=""),
-            Testimony("status", note="nothing, by design"),
-            Testimony("readyz"),
+            Statement("page", "a | b", 15.6, 3.2),
+            Statement("alert, pending", "soon", 31.0, note=""),
+            Statement("status", note="nothing, by design"),
+            Statement("readyz"),
         ],
         "the job ended",
     )

@@ -33,7 +33,7 @@ class Witness:
 
 
 @dataclass(slots=True)
-class Testimony:
+class Statement:
     """What one witness said, and how many seconds after the incident, and after the repair, it began and ended."""
 
     witness: str
@@ -54,23 +54,23 @@ class Outcome:
     """How one incident went."""
 
     title: str
-    testimonies: list[Testimony] = field(default_factory=list)
+    statements: list[Statement] = field(default_factory=list)
     #: What became of the work.
     ending: str = ""
     problem: str | None = None
 
     @property
     def is_ok(self) -> bool:
-        return self.problem is None and all(each.is_complete for each in self.testimonies)
+        return self.problem is None and all(each.is_complete for each in self.statements)
 
 
 def wait_for_words(
     witnesses: Sequence[Witness], began_at: float, patience: float, say: Callable[[str], None]
-) -> list[Testimony]:
+) -> list[Statement]:
     """Asks all witnesses until each has spoken, for at most ``patience`` seconds. The incident was at ``began_at``."""
 
-    def listen(witness: Witness) -> Testimony:
-        found = Testimony(witness.name, note=witness.lasts)
+    def listen(witness: Witness) -> Statement:
+        found = Statement(witness.name, note=witness.lasts)
         if spoken := _wait(witness, patience, lambda sentence: sentence is not None):
             found.sentence, at = spoken
             found.said_after = at - began_at
@@ -85,7 +85,7 @@ def wait_for_words(
 
 def wait_for_health(
     witnesses: Sequence[Witness],
-    testimonies: Sequence[Testimony],
+    statements: Sequence[Statement],
     mended_at: float,
     patience: float,
     say: Callable[[str], None],
@@ -93,7 +93,7 @@ def wait_for_health(
     """Asks those that have spoken until they no longer do so, but for those that last by design."""
 
     def listen(witness: Witness) -> None:
-        found = next(each for each in testimonies if each.witness == witness.name)
+        found = next(each for each in statements if each.witness == witness.name)
         if witness.lasts is not None or found.said_after is None:
             return
         if quiet := _wait(witness, patience, lambda sentence: sentence is None):
