@@ -202,7 +202,7 @@ class BrokenModel(Incident):
 class FullQuota(Incident):
     name = "quota"
     title = "a tenant submits until its quota of open jobs is full, and goes on"
-    #: The alert needs five minutes of refusals, and ends five minutes after the last one.
+    #: The alert needs six minutes of refusals, and ends five minutes after the last one.
     patience = 480.0
     runs_beside = True
     _ITEMS, _JOBS = 1_280, 3
