@@ -8,12 +8,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from psycopg import OperationalError
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from lengthwise.database import Database, connect, is_pooled, sqlstate, translated
+from lengthwise.database import Database, connect, is_pooled, is_transient, sqlstate, translated
 from lengthwise.errors import ConfigurationError, Unavailable
 from lengthwise.ledger import schema
+from lengthwise.waiting.pulse import one_line
 
 _LOCK_NOT_AVAILABLE = "55P03"
 #: The pause between two tries. In that of a migration, queries that waited behind the last try can run.
@@ -37,6 +39,7 @@ def upgrade(database_url: str, patience_seconds: float = 300) -> None:
 
     A migration that waits for a lock for two seconds gives up, so that no query queues behind it for long. It is tried
     again for ``patience_seconds``. After that ``Unavailable`` is raised; migrations that succeeded remain.
+    Also raises it if there is no connection.
     Raises ``ConfigurationError`` if the schema is newer than this program.
     """
     engine = connect(database_url, connections=1, statement_seconds=STATEMENT_SECONDS)
@@ -67,9 +70,11 @@ def _upgraded(engine: Database) -> bool:
             running.attributes["connection"] = connection
             command.upgrade(running, "head")
     except DBAPIError as error:
-        if sqlstate(error) != _LOCK_NOT_AVAILABLE:
-            raise
-        return False
+        if sqlstate(error) == _LOCK_NOT_AVAILABLE:
+            return False
+        if isinstance(error.orig, OperationalError) and is_transient(error):
+            raise Unavailable(f"no connection to the database: {one_line(error.orig)}") from None
+        raise
     return True
 
 

@@ -49,6 +49,7 @@ class Spools:
         self._total, self._of_tenant = total, of_tenant
         self._held: Counter[UUID] = Counter()
         self._writers = CapacityLimiter(_WRITERS)
+        self._parser = CapacityLimiter(1)
 
     @asynccontextmanager
     async def body(self, request: ArrivingBody, tenant: UUID, limit: int) -> AsyncIterator[IO[bytes]]:
@@ -67,6 +68,10 @@ class Spools:
                 await self._spool(request, file, limit, add)
             file.seek(0)
             yield BufferedReader(UnpackedFile(file, encoded, limit), _BLOCK) if encoded else file
+
+    async def in_thread(self, parse: Callable[[bytes], bytes], chunk: bytes) -> bytes:
+        """Parses a chunk of an arriving body, one at a time: more threads would keep the event loop from its turns."""
+        return await to_thread.run_sync(parse, chunk, limiter=self._parser)
 
     async def _spool(self, request: ArrivingBody, file: IO[bytes], limit: int, add: Callable[[int], None]) -> None:
         size = n_unwritten = 0

@@ -22,6 +22,10 @@ _PORTION_ITEMS = 64
 _PORTION_BYTES = 2**18
 #: Characters that count as one token at least. A token of ordinary text has two to five.
 _MOST_CHARACTERS = 8
+#: Bytes of an item beyond its first 1,024 that count as one token at least: metadata, and messages and parts without
+#: text. In memory they may take forty times as much.
+_MOST_BYTES = 16
+_FREE_BYTES = 1024
 
 
 class CheckedItem(NamedTuple):
@@ -139,14 +143,15 @@ def _unanswerable(portion: Portion, code: str) -> CountedPortion:
 
 
 def _cost(item: JobItem, payload: bytes, lengths: Sequence[int]) -> int:
-    """The item's tokens, or more for a text of which the model reads next to nothing.
+    """The item's tokens, or more for an item of which the model reads next to nothing.
 
-    Such a text is cleaned and cut all the same, so that not many of them may be in one claim.
+    Such an item is parsed, cleaned and cut all the same, so that not many of them may be in one claim.
     """
     n_tokens = sum(lengths) or 1
     if len(payload) <= n_tokens * _MOST_CHARACTERS:
         return n_tokens
-    return max(n_tokens, sum(map(len, item.texts())) // _MOST_CHARACTERS)
+    of_text = sum(map(len, item.texts())) // _MOST_CHARACTERS
+    return max(n_tokens, of_text, (len(payload) - _FREE_BYTES) // _MOST_BYTES)
 
 
 #: The pool of an item, and the fewest tokens that its model must be able to write.

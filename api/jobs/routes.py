@@ -115,7 +115,7 @@ def _read(state: JobsState, file: IO[bytes], sent: BodyDescription) -> tuple[Sen
     return read, read_order(read.header, state.catalog, state.settings, read.source)
 
 
-@router.get("", response_model=JobList, responses=problems(404, 422))
+@router.get("", response_model=JobList, responses=problems(404, 422), dependencies=[Depends(idempotency.awaited)])
 def jobs(
     request: Request,
     tenant: Reader,
@@ -138,7 +138,7 @@ def jobs(
         if idempotency_key is None:
             found = query.page(connection, tenant, wanted, last, limit)
         else:
-            keys.lock(connection, tenant, idempotency_key)
+            keys.lock_at_once(connection, tenant, idempotency_key)
             named = job_figures.submitted_as(connection, tenant, idempotency_key) if last is None else []
             found = ListedJobs(named, None)
     kept = of(request).settings.retention_seconds

@@ -68,7 +68,9 @@ async def create(request: Request, tenant: Submitter, key: Key) -> CreatedBatch:
         # No thread and no transaction waits for a name server.
         wanted = await state.hosts.refusal(tenant, wanted.webhook.url) or wanted
     request_hash = hashlib.sha256(b"batch\n" + data).digest()
-    created = await run_in_threadpool(_create, state, tenant, wanted, request_hash, key, is_retry)
+    # It may wait for another request with this key, and has a connection meanwhile.
+    async with state.writing.held(tenant):
+        created = await run_in_threadpool(_create, state, tenant, wanted, request_hash, key, is_retry)
     validator: BatchValidator = request.app.state.validator
     validator.wake()
     return created

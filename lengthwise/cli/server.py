@@ -19,6 +19,7 @@ from lengthwise.cli import extras
 from lengthwise.cli.connection import say
 from lengthwise.errors import ConfigurationError, Unavailable
 from lengthwise.local import program
+from lengthwise.local.port import free_port
 from lengthwise.local.supervisor import Supervisor
 from lengthwise.models import device
 
@@ -58,8 +59,9 @@ def api(
     """Run only the HTTP API."""
     extras.require("api")
     current = _settings_with_servers()
-    current.refuse_published_secrets(host or current.host)
-    import_module("api.serve.server").run(current, host or current.host, current.port if port is None else port)
+    host, port = host or current.host, current.port if port is None else port
+    current.refuse_published_secrets(host)
+    import_module("api.serve.server").run(current, host, free_port(host, port))
 
 
 def worker(

@@ -5,8 +5,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+import psycopg
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg as Dialect
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from lengthwise import settings
 from lengthwise.bells import Bell, NotedBells, Ring
@@ -22,6 +26,7 @@ from lengthwise.database.session import (
     pipelined,
     raw_connection,
 )
+from lengthwise.errors import ConfigurationError
 from lengthwise.waiting.pulse import Pulse, WatchedConnection
 from lengthwise.waiting.turnstile import Turnstile
 
@@ -131,6 +136,20 @@ def ring_nothing(bell: Bell) -> None:
     """Rings nothing: the sweep finds the work. For processes that have no broker."""
 
 
+def _parsed(url: str) -> URL:
+    """The URL in its parts. Raises ``ConfigurationError``, which never shows it: it holds a password."""
+    try:
+        parsed = make_url(url)
+        _, options = Dialect().create_connect_args(parsed)  # type: ignore[no-untyped-call]
+        make_conninfo("", **options)
+    except (ArgumentError, psycopg.ProgrammingError, ValueError, TypeError):
+        raise ConfigurationError(
+            "the database's URL has a wrong form, or options that Postgres does not know: "
+            "it must be one such as postgresql://user:password@host/lengthwise"
+        ) from None
+    return parsed
+
+
 def connect(
     url: str,
     connections: int = 10,
@@ -148,7 +167,7 @@ def connect(
     how long a statement may run, and how long it may wait for each lock.
     """
     engine = create_engine(
-        make_url(url).set(drivername="postgresql+psycopg"),
+        _parsed(url).set(drivername="postgresql+psycopg"),
         pool_size=connections,
         max_overflow=0,
         pool_timeout=pool_seconds,

@@ -3,7 +3,6 @@
 import csv
 from collections.abc import Iterable, Iterator
 from io import StringIO
-from itertools import islice
 from typing import Any
 
 from pydantic_core import to_json
@@ -11,7 +10,9 @@ from pydantic_core import to_json
 from lengthwise.formats.layout import TableLayout
 from lengthwise.formats.source import RowBlock, SourceTable, blocks_of
 
+#: A block is held in memory. It ends at so many rows or characters.
 _BLOCK_ROWS = 200
+_BLOCK_CHARACTERS = 2**18
 
 
 def written(
@@ -32,8 +33,21 @@ def written(
         yield _text([source.columns + names], delimiter)
         kept = _TextRows(source, blocks)
         found = (kept.row(row.number) + [_cell(value) for value in row.values] for row in rows)
-    while block := list(islice(found, _BLOCK_ROWS)):
+    for block in _blocks(found):
         yield _text(block, delimiter)
+
+
+def _blocks(rows: Iterable[list[str]]) -> Iterator[list[list[str]]]:
+    block: list[list[str]] = []
+    size = 0
+    for row in rows:
+        block.append(row)
+        size += sum(map(len, row))
+        if len(block) == _BLOCK_ROWS or size >= _BLOCK_CHARACTERS:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block
 
 
 class _TextRows:

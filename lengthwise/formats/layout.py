@@ -20,6 +20,8 @@ class ColumnType(StrEnum):
     """What a column holds. Any column may also hold ``None``."""
 
     INTEGER = "integer"
+    #: Integers of which some are larger than those that every double can hold.
+    LARGE_INTEGER = "large integer"
     NUMBER = "number"
     BOOLEAN = "boolean"
     #: Strings; other values among them become JSON.
@@ -154,7 +156,7 @@ def _type(value: Any) -> ColumnType:
         case bool():
             return ColumnType.BOOLEAN
         case int():
-            return ColumnType.INTEGER if -(2**63) <= value < 2**63 else ColumnType.TEXT
+            return _integer_type(value)
         case float():
             return ColumnType.NUMBER
         case list() if value and all(type(each) in (int, float) and abs(each) < 2**53 for each in value):
@@ -163,10 +165,19 @@ def _type(value: Any) -> ColumnType:
             return ColumnType.TEXT
 
 
+def _integer_type(value: int) -> ColumnType:
+    if -(2**53) <= value <= 2**53:
+        return ColumnType.INTEGER
+    return ColumnType.LARGE_INTEGER if -(2**63) <= value < 2**63 else ColumnType.TEXT
+
+
 def _wider(known: ColumnType | None, new: ColumnType) -> ColumnType:
     if known in (None, new):
         return new
-    return ColumnType.NUMBER if {known, new} == {ColumnType.INTEGER, ColumnType.NUMBER} else ColumnType.TEXT
+    both = {known, new}
+    if ColumnType.INTEGER in both and both <= {ColumnType.INTEGER, ColumnType.LARGE_INTEGER, ColumnType.NUMBER}:
+        return (both - {ColumnType.INTEGER}).pop()
+    return ColumnType.TEXT  # also for large integers among doubles, which would change them
 
 
 def _fitting(value: Any, kind: ColumnType) -> Any:

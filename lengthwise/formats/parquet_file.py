@@ -1,6 +1,5 @@
 """Results as Parquet, written while they are read. Import it only if pyarrow is installed."""
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from io import RawIOBase
 from typing import Any
@@ -12,12 +11,13 @@ from lengthwise.formats.layout import Column, ColumnType, Row, TableLayout
 from lengthwise.formats.source import RowBlock, SourceTable
 from lengthwise.formats.source_parquet import rows_at, table_of
 
-#: A row group is held in memory. It ends at so many rows or bytes of JSON.
+#: A row group is held in memory. It ends at so many rows, or bytes of results and of the table that was sent.
 _GROUP_ROWS = 10_000
 _GROUP_BYTES = 8 * 2**20
 
 _TYPES: dict[ColumnType, Any] = {
     ColumnType.INTEGER: pa.int64(),
+    ColumnType.LARGE_INTEGER: pa.int64(),
     ColumnType.NUMBER: pa.float64(),
     ColumnType.BOOLEAN: pa.bool_(),
     ColumnType.TEXT: pa.string(),
@@ -58,8 +58,8 @@ def written(
         schema = pa.schema([*kept.schema, *schema])
     writer = pq.ParquetWriter(sink, schema, compression="zstd")
     try:
-        for group in _groups(layout.rows(lines)):
-            before = [] if kept is None else kept.rows([row.number for row in group]).columns
+        for group in _groups(layout.rows(lines), kept):
+            before = [] if kept is None else kept.taken().columns
             writer.write_table(pa.table([*before, *_arrays(columns, group)], schema))
             yield sink.take()
     finally:
@@ -72,6 +72,8 @@ class _ArrowRows:
 
     def __init__(self, source: SourceTable, blocks: Iterable[RowBlock]) -> None:
         self._source, self._blocks = source, iter(blocks)
+        self._places: list[int] = []
+        self._parts: list[Any] = []
         self._next()
         self.schema = self._rows.schema
 
@@ -80,26 +82,34 @@ class _ArrowRows:
         self._first = block.first
         self._rows = table_of(self._source, block.content)
 
-    def rows(self, numbers: list[int]) -> Any:
-        parts, taken = [self._rows.slice(0, 0)], 0
-        while taken < len(numbers):
-            end = self._first + self._rows.num_rows
-            if numbers[taken] >= end:
-                self._next()
-                continue
-            beyond = bisect_left(numbers, end, taken)
-            places = [number - self._first for number in numbers[taken:beyond]]
-            parts.append(rows_at(self._rows, places))
-            taken = beyond
+    def add(self, number: int) -> int:
+        """Takes this row. Returns how many bytes are held for it and were not before: those of whole blocks."""
+        n_bytes = 0
+        while number >= self._first + self._rows.num_rows:
+            self._cut()
+            self._next()
+            n_bytes = self._rows.nbytes
+        self._places.append(number - self._first)
+        return n_bytes
+
+    def taken(self) -> Any:
+        """The rows that were added since the last call."""
+        self._cut()
+        parts, self._parts = [self._rows.slice(0, 0), *self._parts], []
         return pa.concat_tables(parts).unify_dictionaries()
 
+    def _cut(self) -> None:
+        if self._places:
+            self._parts.append(rows_at(self._rows, self._places))
+            self._places = []
 
-def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
+
+def _groups(rows: Iterable[Row], kept: _ArrowRows | None) -> Iterator[list[Row]]:
     group: list[Row] = []
     size = 0
     for row in rows:
         group.append(row)
-        size += row.n_bytes
+        size += row.n_bytes + (0 if kept is None else kept.add(row.number))
         if len(group) == _GROUP_ROWS or size >= _GROUP_BYTES:
             yield group
             group, size = [], 0

@@ -3,7 +3,6 @@
 import ipaddress
 import os
 import shlex
-import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from lengthwise.child import Child, Program
 from lengthwise.errors import ConfigurationError, ModelUnusable
 from lengthwise.local import program, secrets_on_disk
 from lengthwise.local.embedded import Servers
+from lengthwise.local.port import free_port
 from lengthwise.local.supervisor import StopRequested, Supervisor
 from lengthwise.models.catalog import Catalog
 from lengthwise.models.usable import unusable
@@ -34,7 +34,7 @@ def run(settings: Settings, data: Path, host: str, port: int, workers: int, say:
     Says which models cannot be served. Returns when a signal has stopped everything. Raises ``ConfigurationError`` if
     something cannot start, or if no model can be served.
     """
-    port = _free_port(host, port)
+    port = free_port(host, port)
     _unusable_models(settings, workers)
     with Supervisor(say) as supervisor:
         servers = Servers(
@@ -132,18 +132,3 @@ def _reachable(host: str) -> str:
     except ValueError:
         return host
     return ("127.0.0.1" if address.version == 4 else "::1") if address.is_unspecified else host
-
-
-def _free_port(host: str, port: int) -> int:
-    """``port``, or any free port for 0. Raises ``ConfigurationError`` if it cannot be bound."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            found: int = probe.getsockname()[1]
-            return found
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot listen on {host} port {port}: {error.strerror}; give another --port, or --port 0 for any"
-        ) from None

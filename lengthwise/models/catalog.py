@@ -4,6 +4,7 @@ Knows where a model's files are and what they are used for. Never loads weights.
 """
 
 import os
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -201,6 +202,8 @@ class Catalog:
     def read(cls, path: Path) -> Self:
         """Reads ``models.toml``. Raises ``ConfigurationError``, which names the first mistake in it."""
         try:
+            if stat.S_IFMT(path.stat().st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+                raise ConfigurationError(f"{path} is no file")  # reading a pipe or a device would never end
             tables = tomllib.loads(path.read_text("utf-8")).get("models", {})
         except FileNotFoundError:
             remedy = "name it in LENGTHWISE_MODELS, or write it: lengthwise model add NAME"

@@ -16,6 +16,7 @@ import psycopg
 from psycopg.errors import ConnectionTimeout
 
 log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())  # a command without logs says it all in its last line
 Answer = TypeVar("Answer")
 
 #: An answer that is later than this is late. Together with the question, a caller waits less than four seconds.
@@ -28,6 +29,9 @@ _FRESH_SECONDS = 0.5
 _UNDER_WAY_SECONDS = 0.5
 #: The pause between two questions to a server that is away.
 _PAUSE_SECONDS = 0.25
+#: How often the same reason for having no connection is logged.
+_REPEAT_SECONDS = 60.0
+_LONGEST_REASON = 300
 
 
 class ServerSilent(psycopg.OperationalError):
@@ -44,6 +48,11 @@ class SessionReport(NamedTuple):
     works_for: Mapping[int, bool] | None
 
 
+def one_line(error: psycopg.OperationalError) -> str:
+    """Why a connection failed, as libpq says it: with the host, the user and the database, and without the password."""
+    return " ".join(str(error).split())[:_LONGEST_REASON]
+
+
 class Pulse:
     """Whether the server of a pool answers, as far as the pool's connections know.
 
@@ -56,6 +65,7 @@ class Pulse:
         self._asking = Lock()
         self._report, self._answered_at = SessionReport(None), -_FRESH_SECONDS
         self._is_away = False
+        self._told, self._told_at = "", 0.0
 
     def connect(self, parameters: Mapping[str, Any], patience: float) -> "WatchedConnection":
         """A connection with these parameters. It waits up to ``patience`` seconds for an answer of a live server."""
@@ -66,8 +76,18 @@ class Pulse:
         except ConnectionTimeout:
             self._note_silence()
             raise
+        except psycopg.OperationalError as error:
+            self._tell(one_line(error))
+            raise
         connection.watch(patience, self)
         return connection
+
+    def _tell(self, reason: str) -> None:
+        """Logs why there is no connection: it may be a wrong password as well as a server that is down."""
+        now = time.monotonic()
+        if reason != self._told or now - self._told_at >= _REPEAT_SECONDS:
+            self._told, self._told_at = reason, now
+            log.warning("no connection to the database: %s", reason)
 
     def check(self) -> None:
         """Raises ``ServerSilent`` while the server is known to be away."""

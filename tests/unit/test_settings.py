@@ -37,6 +37,20 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("MODEL_WAIT_SECONDS", "-1"),
         ("MODEL_WAIT_SECONDS", "1209601"),
         ("MAX_ITEMS", "1.5"),
+        ("LEASE_SECONDS", "10"),
+        ("DATABASE_URL", "CaNaRy"),
+        ("DATABASE_URL", "host=CaNaRy"),
+        ("DATABASE_URL", "mysql://u:CaNaRy@h/x"),
+        ("DATABASE_SESSION_URL", "redis://CaNaRy/0"),
+        ("REDIS_URL", "CaNaRy"),
+        ("REDIS_URL", "http://CaNaRy"),
+        ("REDIS_URL", "postgresql://CaNaRy/0"),
+        ("REDIS_URL", "redis:CaNaRy"),
+        ("REDIS_URL", "redis://CaNaRy:99999/0"),
+        ("REDIS_URL", "redis://CaNaRy:port/0"),
+        ("REDIS_URL", "redis://host/CaNaRy"),
+        ("REDIS_URL", "redis://[::1"),
+        ("REDIS_URL", "redis+socket:///path?virtual_host=CaNaRy"),
         ("WEBHOOK_ALLOWED_NETWORKS", "10.0.0.0/8,CaNaRy"),
         ("WEBHOOK_ALLOWED_NETWORKS", "10.0.0.1/8"),
     ],
@@ -47,9 +61,43 @@ def test_the_error_names_the_wrong_variable_and_not_its_value(
     monkeypatch.setenv(f"LENGTHWISE_{name}", value)
     with pytest.raises(ConfigurationError) as caught:
         settings.get()
-    assert str(caught.value).startswith(f"LENGTHWISE_{name}: ")
+    named = "HEARTBEAT_SECONDS" if (name, value) == ("LEASE_SECONDS", "10") else name
+    assert str(caught.value).startswith(f"LENGTHWISE_{named}: ")
     assert "CaNaRy" not in str(caught.value)
     assert caught.value.__suppress_context__, "pydantic's own message shows the value"
+
+
+_NUMBERS = [
+    name
+    for name, field in settings.Settings.model_fields.items()
+    if isinstance(field.default, (int, float)) and not isinstance(field.default, bool)
+]
+
+
+@pytest.mark.parametrize("value", ["inf", "1e308", "9" * 30, "-1", "nan"])
+@pytest.mark.parametrize("name", [*_NUMBERS, "score_digits", "max_requests_per_minute", "max_open_jobs"])
+def test_no_number_is_taken_with_which_nothing_can_compute(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"LENGTHWISE_{name.upper()}", value)
+    with pytest.raises(ConfigurationError, match=f"^LENGTHWISE_{name.upper()}: "):
+        settings.get()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:p@host",
+        "redis://host/",
+        "rediss://[::1]:6379/3",
+        "redis+socket:///run/redis.sock?virtual_host=0",
+        "redis+socket:///run/redis.sock",
+        "amqp://u:p@host:5672//",
+    ],
+)
+def test_every_form_of_a_brokers_url_is_taken(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("LENGTHWISE_REDIS_URL", url)
+    assert settings.get().require_redis_url() == url
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ class CheckedClaims:
             return None  # the steps of other claims would hide the check that hangs from the watchdog
         if n_claims < _MAX_CLAIMS and not pipeline.rotation.is_over:
             return pipeline.next(is_alone=not n_claims)
-        return pipeline.claimer.prepare_urgent(pipeline.rotation.pool) if n_claims < 2 * _MAX_CLAIMS else None
+        return pipeline.claimer.prepare_urgent() if n_claims < 2 * _MAX_CLAIMS else None
 
     @property
     def is_empty(self) -> bool:

@@ -59,6 +59,11 @@ class PreparedClaim:
         """Whether workers have died over it. It then runs alone, so that only it is blamed if this worker dies too."""
         return self.claim.is_suspect
 
+    @property
+    def is_short(self) -> bool:
+        """Whether all of it is no more than one batch."""
+        return sum(shard.n_tokens for shard in self.claim.shards.values()) <= self.model.spec.batch_tokens
+
 
 class Claimer:
     """Claims for the models of this process, until it shuts down."""
@@ -68,6 +73,8 @@ class Claimer:
     ) -> None:
         self._models, self._checks, self._watchdog, self._shutdown = models, checks, watchdog, shutdown
         self.distance = distance
+        #: When each pool last had a turn with urgent work.
+        self._urgent_at: dict[str, float] = {}
 
     def prepare(self, rotation: PoolRotation, *, with_suspects: bool = True) -> PreparedClaim | None:
         """Claims from the rotation's current pool, or from another one if it is empty; None if nothing waits.
@@ -91,21 +98,26 @@ class Claimer:
                 return prepared
         return None
 
-    def prepare_urgent(self, pool: str) -> PreparedClaim | None:
-        """Claims a batch of interactive work, if there is any: from this pool, or from another whose model is loaded.
+    def prepare_urgent(self, beside: PreparedClaim | None = None) -> PreparedClaim | None:
+        """Claims a batch of interactive work, if there is any, from pools whose model is loaded. They take turns.
 
-        One claim of long texts is many batches, so work of other pools cannot wait for its end. Raises ``Unavailable``.
+        One claim of long texts is many batches, so work of other pools cannot wait for its end. ``beside`` is a running
+        claim that is urgent itself: then only what is short is claimed, and nothing that would join that claim. Raises
+        ``Unavailable``.
         """
         if self._shutdown.is_begun:
             return None
         with self.distance.asking():
             urgent = _urgent_pools()
-        loaded = [each for each in urgent if self._models.is_loaded(pools.model_of(each))]
-        if not loaded:
-            return None
-        found = pool if pool in loaded else loaded[0]
-        claimed = self.claim(found, with_suspects=False, least=Priority.INTERACTIVE)
-        return None if claimed is None else self._prepare(found, claimed)
+        joins = {beside.pool} if beside is not None and beside.model.capabilities.is_continuous else set[str]()
+        loaded = [each for each in urgent if each not in joins and self._models.is_loaded(pools.model_of(each))]
+        for pool in sorted(loaded, key=lambda each: self._urgent_at.get(each, 0.0)):
+            least, only_short = Priority.INTERACTIVE, beside is not None
+            claimed = self.claim(pool, with_suspects=False, least=least, only_short=only_short)
+            if claimed is not None:
+                self._urgent_at[pool] = time.monotonic()
+                return self._prepare(pool, claimed)
+        return None
 
     def claim_more(self, prepared: PreparedClaim) -> bool:
         """Claims another batch from the same pool under the same token; False if nothing waits.
@@ -119,8 +131,13 @@ class Claimer:
             prepared.add(more)
         return more is not None
 
-    def claim(self, pool: str, *, with_suspects: bool, least: Priority = Priority.BACKGROUND) -> Claim | None:
-        """Claims some batches from the pool, of priority ``least`` or more urgent. Raises ``Unavailable``."""
+    def claim(
+        self, pool: str, *, with_suspects: bool, least: Priority = Priority.BACKGROUND, only_short: bool = False
+    ) -> Claim | None:
+        """Claims some batches from the pool, of priority ``least`` or more urgent. Raises ``Unavailable``.
+
+        ``only_short`` leaves shards that are larger than one batch.
+        """
         current = settings.get()
         name = pools.model_of(pool)
         batches = self._models.batches_in(name, current.claim_seconds)
@@ -130,7 +147,7 @@ class Claimer:
             batches = max(batches, self._models.batches_during(name, self.distance.claim_seconds or 0.0))
         limits = _limits(self._models.spec(name), batches, self._models.batch_tokens(name))
         token = uuid4()
-        claimed = _claim_batches(pool, token, limits, with_suspects=with_suspects, least=least)
+        claimed = _claim_batches(pool, token, limits, with_suspects=with_suspects, least=least, only_short=only_short)
         is_thin = claimed is not None and limits.missing(claimed.shards.values()) is not None
         if claimed is None or not is_thin or not current.linger_seconds or _is_urgent(claimed):
             return claimed
@@ -176,12 +193,25 @@ def _urgent_pools() -> list[str]:
 
 
 def _claim_batches(
-    pool: str, token: UUID, limits: ClaimLimits, *, with_suspects: bool, least: Priority = Priority.BACKGROUND
+    pool: str,
+    token: UUID,
+    limits: ClaimLimits,
+    *,
+    with_suspects: bool,
+    least: Priority = Priority.BACKGROUND,
+    only_short: bool = False,
 ) -> Claim | None:
     seconds = settings.get().lease_seconds
     with database.translated(), database.engine().begin(pipelined=True) as connection:
         pending = claim(
-            connection, pool, token, limits, lease_seconds=seconds, with_suspects=with_suspects, least=least
+            connection,
+            pool,
+            token,
+            limits,
+            lease_seconds=seconds,
+            with_suspects=with_suspects,
+            least=least,
+            only_short=only_short,
         )
     return pending()
 

@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from typing import Protocol
 
 from lengthwise import logs, queue
-from lengthwise.errors import Unavailable
+from lengthwise.errors import ConfigurationError, Unavailable
 from worker.engine.protocol import EngineUnavailable
 from worker.generation.answer_checks import AnswerChecks
 from worker.generation.batch import BatchRunner, PlannedBatches
@@ -75,7 +75,8 @@ class Generator:
             schedule.settle(immediately=is_waited_for)
             if running.is_over:
                 return
-            if not is_urgent and (urgent := claims.collect(urgent=True) or pipeline.more_urgent(prepared)):
+            again = None if is_urgent else claims.collect(urgent=True)
+            if urgent := again or pipeline.more_urgent(prepared, is_nested=is_urgent):
                 self.run(urgent, claims, is_urgent=True)
             self._presence.pool = prepared.pool  # an urgent claim may have run meanwhile
             running.join()
@@ -96,7 +97,7 @@ class Generator:
                 else:
                     if not self._shutdown.is_begun:
                         return
-        except Unavailable as error:
+        except (Unavailable, ConfigurationError) as error:  # the second: models.toml was never valid in this process
             log.warning("leaving the pool %s until the sweep rings: %s", rotation.pool, error)
             self._presence.error(error)
             return

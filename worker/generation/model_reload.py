@@ -81,6 +81,8 @@ class ModelReload:
             try:
                 if self.is_due():
                     self.run()
+            except ConfigurationError as error:  # said at the start; there is no earlier version either
+                log.debug("models.toml is still not valid: %s", error)
             except Exception as error:  # the loaded models still work
                 log.error("models were not reloaded: unexpected %s", type(error).__name__, extra=logs.raised(error))
             finally:

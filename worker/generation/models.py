@@ -252,9 +252,16 @@ class LoadedModels:
     def preload(self) -> None:
         """Loads the first models of the catalog, as many as a process may hold.
 
-        If one fails, the log says so, and the first job that needs it tries again.
+        If one fails, the log says so, and the first job that needs it tries again. So does a process that begins while
+        ``models.toml`` is not valid: there is no earlier version in it, and its work waits.
         """
-        for name in self.names()[: settings.get().loaded_models]:
+        try:
+            names = self.names()
+        except ConfigurationError as error:
+            log.error("no model is loaded until models.toml is valid: %s", error)
+            self._presence.error(error)
+            names = []
+        for name in names[: settings.get().loaded_models]:
             with suppress(NotLoaded):
                 self.get(name)
         reduce_garbage_collection()

@@ -37,6 +37,8 @@ _LEAD_SECONDS = 0.02
 #: engine it looks less often, because its claims end soon.
 _LOOK_SECONDS = 0.001
 _QUICK_LOOK_SECONDS = 0.01
+#: An urgent claim that takes longer than this lets short urgent ones run between its batches, as often.
+_SHARE_SECONDS = 0.1
 #: The shortest time between two settlements. Each costs some round trips to the database.
 _SETTLE_SECONDS = 0.05
 #: The most settlements that may be under way. Beyond them, the engine waits for the database.
@@ -86,28 +88,36 @@ class Pipeline:
                 raise
         return prepared
 
-    def more_urgent(self, current: PreparedClaim) -> PreparedClaim | None:
-        """Claims an interactive batch that came after ``current``; None if there is none or it looked just now."""
+    def more_urgent(self, current: PreparedClaim, *, is_nested: bool = False) -> PreparedClaim | None:
+        """Claims an interactive batch that came after ``current``; None if there is none or it looked just now.
+
+        If ``current`` is urgent, or runs between two steps of another claim, only short work is claimed, and none if
+        it is short itself: no caller waits for the end of another's long text.
+        """
+        is_sharing = current.is_urgent or is_nested
         now, known_at = time.monotonic(), max(current.claimed_at, self._looked_at)
         pause = _LOOK_SECONDS if current.model.is_slow else _QUICK_LOOK_SECONDS
-        if current.is_urgent or current.is_suspect or now - known_at < pause:
+        if current.is_suspect or now - known_at < (_SHARE_SECONDS if is_sharing else pause):
             return None
+        if is_sharing and current.is_short:
+            return None
+        beside = current if is_sharing else None
         if self._distance.is_far:
-            return self._urgent_beside()
+            return self._urgent_beside(beside)
         self._looked_at = now
         try:
-            return self.claimer.prepare_urgent(self.rotation.pool)
+            return self.claimer.prepare_urgent(beside)
         except Unavailable as error:  # the running claim needs no database
             log.warning("could not look for urgent work: %s", error)
             return None
 
-    def _urgent_beside(self) -> PreparedClaim | None:
+    def _urgent_beside(self, beside: PreparedClaim | None) -> PreparedClaim | None:
         """What the last look found, if it has ended. If that is nothing, the next one begins, beside the engine."""
         if self._urgent is not None and not self._urgent.done():
             return None
         found = self._take_urgent()
         if found is None:  # otherwise that one runs first, and others may take what comes meanwhile
-            self._urgent = self._threads[2].submit(self.claimer.prepare_urgent, self.rotation.pool)
+            self._urgent = self._threads[2].submit(self.claimer.prepare_urgent, beside)
         return found
 
     def _take_urgent(self) -> PreparedClaim | None:

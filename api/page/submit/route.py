@@ -88,7 +88,7 @@ async def _arrived(
 ) -> AsyncIterator[tuple[PageState, IO[bytes], SentForm]]:
     """The whole file, spooled within the limits of any body, and what was typed beside it."""
     state = of(request)
-    async with state.spools.body(FilePart(request, form), tenant, form.max_bytes) as file:
+    async with state.spools.body(FilePart(request, form, state.spools), tenant, form.max_bytes) as file:
         yield state, file, SentForm(form.fields, form.filename)
 
 

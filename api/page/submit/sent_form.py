@@ -13,6 +13,7 @@ from starlette.datastructures import Headers
 
 from api.http.form import FileForm
 from api.http.identifier import identifier
+from api.http.spool import Spools
 from api.jobs.body_format import BodyDescription, BodyFormat
 from api.jobs.tables import result_table
 from lengthwise.errors import InvalidInput
@@ -48,15 +49,18 @@ class JobForm(FileForm):
 
 
 class FilePart:
-    """The file of a form while it arrives, as if it were a request's body. The form's fields are known at its end."""
+    """The file of a form while it arrives, as if it were a request's body. The form's fields are known at its end.
 
-    def __init__(self, request: Request, form: JobForm) -> None:
-        self._request, self._form = request, form
+    It is parsed in a thread: a file that looks like the form's boundaries is gone over byte by byte.
+    """
+
+    def __init__(self, request: Request, form: JobForm, spools: Spools) -> None:
+        self._request, self._form, self._spools = request, form, spools
         self.headers = Headers()
 
     async def stream(self) -> AsyncIterator[bytes]:
         async for data in self._request.stream():
-            if found := self._form.feed(data):
+            if found := await self._spools.in_thread(self._form.feed, data):
                 yield found
         self._form.finish()
 

@@ -15,7 +15,7 @@ HEADER = "Idempotency-Key"
 INDEX = "jobs_idempotency_key_idx"
 
 #: How long a request waits for another one with the same key. A small job is stored by then, and few threads wait.
-_WAIT_SECONDS = 2.0
+WAIT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,26 @@ def lock(connection: Connection, tenant_id: UUID, key: str) -> None:
     Raises ``Unavailable`` if another request holds the key for longer than two seconds.
     """
     try:
-        with database.lock_wait_limited(connection, _WAIT_SECONDS):
+        with database.lock_wait_limited(connection, WAIT_SECONDS):
             database.cursor(connection).execute(_LOCK, {"name": f"{tenant_id} {key}"})
     except LockNotAvailable:
-        raise Unavailable("another request with this Idempotency-Key is being processed", retry_after=5) from None
+        raise _processed() from None
+
+
+def lock_at_once(connection: Connection, tenant_id: UUID, key: str) -> None:
+    """As ``lock``, but waits for nobody."""
+    if not is_free(connection, tenant_id, key):
+        raise _processed()
+
+
+def is_free(connection: Connection, tenant_id: UUID, key: str) -> bool:
+    """Whether no request with this key is being processed. If so, others wait until the transaction ends."""
+    found = database.cursor(connection).execute(_TRY_LOCK, {"name": f"{tenant_id} {key}"}).fetchone()
+    return bool(found and found[0])
+
+
+def _processed() -> Unavailable:
+    return Unavailable("another request with this Idempotency-Key is being processed", retry_after=5)
 
 
 _FIND = """
@@ -68,3 +84,4 @@ SELECT id, request_hash, webhook_secret FROM jobs WHERE tenant_id = %(tenant)s A
 
 # Two keys may have the same hash. Then one request waits without need, and the unique index still tells them apart.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(%(name)s, 0))"
+_TRY_LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended(%(name)s, 0))"

@@ -13,6 +13,9 @@ from lengthwise.errors import NotFound
 from lengthwise.ledger.store import by_store
 from lengthwise.states import ResultStatus
 
+#: A page is held in memory. It ends with the row that reaches so many bytes.
+_PAGE_BYTES = 4 * 2**20
+
 
 class ResultRow(NamedTuple):
     """How one item ended."""
@@ -51,7 +54,7 @@ def read_page(
     has_dropped: bool = True,
     status: ResultStatus | None = None,
 ) -> ResultPage:
-    """The results after index ``after``, at most ``limit``; with ``status``, only those settled so.
+    """At most ``limit`` results after index ``after``, fewer if they are long; with ``status``, only those settled so.
 
     An index that is missing belongs to an item that has no result yet. ``has_dropped`` false says that every item ran
     or will run, which makes the query cheaper. A page never goes beyond one of the chunks in which the items were
@@ -63,15 +66,20 @@ def read_page(
     reading, asking = (database.cursor(connection, binary=True) for _ in range(2))
     with database.pipelined(connection):
         statement = _STATEMENTS[has_dropped, status is not None][store]
-        where = {"job": job_id, "after": after, "start": start, "end": end, "limit": limit, "status": status}
-        reading.execute(statement, where)
+        where = {"job": job_id, "after": after, "start": start, "end": end, "limit": limit, "bytes": _PAGE_BYTES}
+        reading.execute(statement, where | {"status": status})
         # Checked after reading: if the job still exists now, none of its rows was removed while they were read.
         asking.execute(_IS_THERE, {"job": job_id})
         rows = list(map(_as_result, reading.fetchall()))
         if asking.fetchone() is None:
             raise NotFound("there is no such job")
-    last = rows[-1].index if len(rows) == limit else end - 1
+    is_full = len(rows) == limit or sum(map(_size, rows)) >= _PAGE_BYTES
+    last = rows[-1].index if is_full else end - 1
     return ResultPage(rows, last if last < n_items - 1 else None)
+
+
+def _size(row: ResultRow) -> int:
+    return len(row.line if row.line is not None else row.payload or b"")
 
 
 def read_dropped(connection: Connection, job_ids: Sequence[UUID]) -> Iterator[tuple[UUID, str, ResultRow]]:
@@ -118,14 +126,26 @@ CROSS JOIN LATERAL (
 WHERE jobs.id = ANY(%(jobs)s)
 """)
 
-_RESULTS = by_store(_AND_DROPPED.replace("{settled}", _SETTLED))
+# Lengths are known without reading what is long.
+_SHORT = """
+SELECT index, status, result, payload FROM (
+  SELECT *, sum(octet_length(coalesce(result, payload))) OVER (ORDER BY index ROWS UNBOUNDED PRECEDING)
+            - octet_length(coalesce(result, payload)) AS n_before
+  FROM ({page}) page
+) sized WHERE n_before < %(bytes)s ORDER BY index
+"""
+
+
+def _paged(page: str) -> tuple[str, ...]:
+    return by_store(_SHORT.replace("{page}", page))
+
 
 #: By whether there may be items that never ran, and whether only one status is wanted; then by store.
 _STATEMENTS = {
-    (False, False): by_store(_SETTLED),
-    (False, True): by_store(_SETTLED_SO),
-    (True, False): _RESULTS,
-    (True, True): by_store(_AND_DROPPED.replace("{settled}", _SETTLED_SO)),
+    (False, False): _paged(_SETTLED),
+    (False, True): _paged(_SETTLED_SO),
+    (True, False): _paged(_AND_DROPPED.replace("{settled}", _SETTLED)),
+    (True, True): _paged(_AND_DROPPED.replace("{settled}", _SETTLED_SO)),
 }
 
 _IS_THERE = "SELECT 1 FROM jobs WHERE id = %(job)s AND deleted_at IS NULL"

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from lengthwise import database
 from lengthwise.ledger.store import by_store
+from lengthwise.sharding import bucket_of
 from lengthwise.states import Priority
 
 
@@ -148,19 +149,24 @@ def claim(
     lease_seconds: float,
     with_suspects: bool = True,
     least: Priority = Priority.BACKGROUND,
+    only_short: bool = False,
 ) -> PendingClaim:
     """Takes the next shard of the fair queue, and fills up from its bucket and the neighbouring ones.
 
     Shards are taken whole. A shard that goes beyond the limits is left, since it would make a batch of its own. A
     suspect is taken alone; ``with_suspects`` false leaves it, as a worker must that holds other work. Gives None if
-    this pool has no shard that is ready and whose priority is ``least`` or more urgent.
+    this pool has no shard that is ready and whose priority is ``least`` or more urgent. ``only_short`` leaves shards
+    that are larger than one batch.
     """
     cursor = database.cursor(connection)
     _do_not_wait_for_disk(cursor)
     head = {"most_deaths": _ANY_DEATHS if with_suspects else 0, "least": int(least)}
     batch = limits.one_batch if limits.batch_items else limits
     urgent = {"urgent": int(Priority.INTERACTIVE), "urgent_tokens": batch.tokens, "urgent_items": batch.items}
-    taken = _take(cursor, _CLAIM, pool, token, limits, lease_seconds, **head, **urgent)
+    if only_short:
+        head["longest"] = max(0, bucket_of(batch.tokens + 1) - 1)  # the last band of which no item exceeds a batch
+    statement = _CLAIM_SHORT if only_short else _CLAIM
+    taken = _take(cursor, statement, pool, token, limits, lease_seconds, **head, **urgent)
     return _loading(connection, token, taken + _fill_up(cursor, pool, token, taken, limits, lease_seconds))
 
 
@@ -243,12 +249,29 @@ state = 'leased', token = %(token)s, deaths = deaths + 1, lease_until = now() + 
 # - A suspect is taken alone, and never fills up another claim.
 # - An interactive claim is filled up to one batch only, because all of a claim is prepared before its first batch runs.
 # - ARRAY(…) keeps the planner from joining with all shards.
-_CLAIM = f"""
-WITH head AS MATERIALIZED (
-  SELECT bucket, priority, vkey, id, deaths FROM shards
+_FIRST_OF_ALL = """
   WHERE pool = %(pool)s AND state = 'ready' AND hi > lo AND priority <= %(least)s AND not_before <= now()
     AND deaths <= %(most_deaths)s
   ORDER BY priority, vkey, id LIMIT 1 FOR UPDATE SKIP LOCKED
+"""
+# The first of those whose items are short: one probe of each bucket, so that long ones before it cost nothing.
+_FIRST_OF_SHORT = """
+  WHERE state = 'ready' AND id = (
+    SELECT short.id FROM generate_series(0, %(longest)s) AS bucket (number) CROSS JOIN LATERAL (
+      SELECT priority, vkey, id FROM shards
+      WHERE pool = %(pool)s AND bucket = bucket.number::smallint AND state = 'ready' AND hi > lo
+        AND priority <= %(least)s AND not_before <= now() AND deaths <= %(most_deaths)s
+      ORDER BY priority, vkey, id LIMIT 1
+    ) short
+    ORDER BY priority, vkey, id LIMIT 1
+  ) FOR UPDATE SKIP LOCKED
+"""
+
+
+def _claim(first: str) -> str:
+    return f"""
+WITH head AS MATERIALIZED (
+  SELECT bucket, priority, vkey, id, deaths FROM shards {first}
 ), waiting AS (
   SELECT id, priority, vkey, n_tokens, hi - lo AS n_items FROM shards
   WHERE pool = %(pool)s AND bucket = (SELECT bucket FROM head) AND state = 'ready' AND not_before <= now()
@@ -270,6 +293,9 @@ WITH head AS MATERIALIZED (
 )
 UPDATE shards SET {_LEASE} WHERE id = ANY(ARRAY(SELECT id FROM taken)) RETURNING {_TAKEN}
 """  # noqa: S608 - built from constants, like the others here
+
+
+_CLAIM, _CLAIM_SHORT = _claim(_FIRST_OF_ALL), _claim(_FIRST_OF_SHORT)
 
 # If its bucket has too little, a batch is filled from the neighbouring buckets, the nearest first. Their items are up
 # to four times as long or as short. A little padding costs less than a batch of few rows.

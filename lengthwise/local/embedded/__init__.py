@@ -76,9 +76,9 @@ class Servers:
             account=user,
             durable=self._durable,
         )
-        cluster.initialise()
+        cluster.initialise(held)
         cluster.forget_reused_pid()
-        cluster.wait_ready(self._run(cluster.program(held)), self._pause)
+        cluster.wait_ready(self._run(cluster.program(held)), self._pause, self._say)
         return postgres.url(cluster.sockets)
 
     def _start_redis(self) -> str:

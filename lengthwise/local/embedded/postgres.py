@@ -4,8 +4,12 @@ The wheel's own launcher is not used. As root it opens every folder above the da
 and the count is wrong after one of them was killed. And its server survives the process that started it.
 """
 
+import os
+import shutil
 import signal
 import subprocess
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +19,10 @@ import psycopg
 from lengthwise.child import Account, Child, Pause, Program, as_user, without_secrets
 from lengthwise.errors import ConfigurationError
 from lengthwise.local.embedded.account import place_programs
+from lengthwise.waiting.pulse import one_line
 
+#: How often a message says why the server is still being waited for.
+_MENTION_SECONDS = 15.0
 DATABASE = "lengthwise"
 SUPERUSER = "lengthwise"
 
@@ -56,6 +63,29 @@ def url(sockets: Path, database: str = DATABASE) -> str:
     return f"postgresql://{SUPERUSER}@/{database}?host={sockets}"
 
 
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _sync(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _reason(said: str) -> str:
+    """The line of initdb's messages that says what is wrong, such as a full disk. The last ones say how it tidies."""
+    lines = said.strip().splitlines() or ["it was killed"]
+    wrong = (line for line in lines if "FATAL: " in line or "PANIC: " in line or "error: " in line)
+    return next(wrong, lines[-1]).strip()
+
+
 @dataclass(frozen=True)
 class Cluster:
     """The files of one server, and the account that runs it. The caller holds the lock that its processes inherit."""
@@ -66,10 +96,23 @@ class Cluster:
     account: Account | None
     durable: bool
 
-    def initialise(self) -> None:
-        """Makes an empty cluster if there is none. Raises ``ConfigurationError`` with initdb's message."""
-        if (self.data / "PG_VERSION").exists():
+    def initialise(self, held: int) -> None:
+        """Makes an empty cluster if there is none, or if one was begun and never finished.
+
+        initdb inherits the lock ``held``: if this process is killed, the next one waits for its end.
+        Raises ``ConfigurationError`` with initdb's message.
+        """
+        unfinished = self.data.with_name(f"{self.data.name}.unfinished")
+        if unfinished.exists():
+            _empty(self.data)
+        elif (self.data / "PG_VERSION").exists():
             return
+        unfinished.touch()
+        self._run_initdb(held)
+        unfinished.unlink()
+        _sync(unfinished.parent)  # or a crash of the machine might bring it back, and the next start would begin anew
+
+    def _run_initdb(self, held: int) -> None:
         initdb = [str(self.programs / "initdb"), "-D", str(self.data), "-U", SUPERUSER]
         options = ["--auth=trust", "--encoding=UTF8", "--no-locale", *([] if self.durable else ["--no-sync"])]
         ran = subprocess.run(  # noqa: S603
@@ -80,11 +123,11 @@ class Cluster:
             cwd="/",
             env=without_secrets(),
             process_group=0,
+            pass_fds=[held],
             **as_user(self.account),
         )
         if ran.returncode != 0:
-            reason = (ran.stderr.strip().splitlines() or ["it was killed"])[-1]
-            raise ConfigurationError(f"initdb could not make a database in {self.data}: {reason}")
+            raise ConfigurationError(f"initdb could not make a database in {self.data}: {_reason(ran.stderr)}")
 
     def program(self, held: int) -> Program:
         """The server, which listens only in the folder of the sockets. ``held`` is the lock's file descriptor."""
@@ -114,19 +157,24 @@ class Cluster:
         if running.exists() and running.read_text().strip() != "postgres":
             pid_file.unlink()
 
-    def wait_ready(self, child: Child, pause: Pause) -> None:
+    def wait_ready(self, child: Child, pause: Pause, say: Callable[[str], None]) -> None:
         """Waits until the server answers, and makes our database. Raises ``ConfigurationError`` if the server ends."""
-        while not self._has_database():
+        mention_at = time.monotonic() + _MENTION_SECONDS
+        while (refusal := self._refusal()) is not None:
             if not child.is_running:
                 raise ConfigurationError(f"PostgreSQL did not start: see {child.log}{child.last_lines()}")
+            if time.monotonic() > mention_at:
+                say(f"still waiting for PostgreSQL: {refusal}; see {child.log}")
+                mention_at += _MENTION_SECONDS
             pause(0.02)
 
-    def _has_database(self) -> bool:
+    def _refusal(self) -> str | None:
+        """Why the server takes no connection; None if it takes them, and has our database."""
         try:
             with psycopg.connect(url(self.sockets, "postgres"), autocommit=True, connect_timeout=5) as connection:
                 known = connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
                 if known is None:
                     connection.execute(f"CREATE DATABASE {DATABASE}")
-                return True
-        except psycopg.OperationalError:  # not listening yet, or recovering from a crash
-            return False
+                return None
+        except psycopg.OperationalError as error:  # not listening yet, or recovering from a crash
+            return one_line(error)

@@ -53,3 +53,11 @@ def test_top_p_leaves_the_fewest_that_reach_it() -> None:
 
 def test_a_low_temperature_sharpens() -> None:
     assert {draw(LOGITS, Sampling(temperature=0.01), point / 100) for point in range(99)} == {1}
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-300, 1e-45, 1e-40, 1e-38, 1e-37, 1e-20])
+@pytest.mark.parametrize(("top_p", "top_k"), [(1.0, 0), (5e-324, 0), (0.5, 2**31 - 1), (1.0, 3)])
+def test_the_lowest_temperatures_take_the_likeliest_token(temperature: float, top_p: float, top_k: int) -> None:
+    for scores in (LOGITS, 100 * LOGITS, LOGITS - 1000, torch.tensor([-torch.inf, 5.0, -torch.inf, 1.0])):
+        for point in (0.0, 0.5, 0.999):
+            assert draw(scores, Sampling(temperature, top_p, top_k), point) == 1

@@ -14,12 +14,19 @@ from worker.generation import claiming, pool_rotation, settlement
 from worker.generation import pipeline as pipelines
 from worker.generation.batch import BatchOutcome
 from worker.generation.claiming import PreparedClaim
+from worker.generation.distance import Distance
 from worker.generation.models import LoadedModel
 from worker.generation.pipeline import Pipeline
 from worker.generation.work import Work
 from worker.process import Worker
 
 pytestmark = pytest.mark.usefixtures("worker")
+
+
+@pytest.fixture
+def _near_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy this machine is: with a far database, urgent work is found one step later."""
+    monkeypatch.setattr(Distance, "is_far", False)
 
 
 def is_away(*_: Any) -> None:
@@ -62,6 +69,7 @@ def test_after_a_failed_settlement_no_suspect_keeps_its_lease(monkeypatch: pytes
     assert sql("SELECT state, deaths FROM shards ORDER BY deaths") == [("ready", 0), ("ready", 1)]
 
 
+@pytest.mark.usefixtures("_near_database")
 @pytest.mark.parametrize("pool", [POOL, "echo:other"])
 def test_interactive_work_runs_between_two_batches_of_an_earlier_claim(
     monkeypatch: pytest.MonkeyPatch, worker: Worker, pool: str
@@ -85,6 +93,55 @@ def test_interactive_work_runs_between_two_batches_of_an_earlier_claim(
     assert ran == [len("one word"), len("urgent"), len("two words"), len("three words")]
     assert sql("SELECT DISTINCT state FROM shards") == [("done",)]
     assert leases_alive() == 0
+
+
+@pytest.mark.usefixtures("_near_database")
+@pytest.mark.parametrize("pool", [POOL, "echo:other"])
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_a_caller_does_not_wait_for_the_end_of_a_long_urgent_claim(
+    monkeypatch: pytest.MonkeyPatch, worker: Worker, pool: str, is_nested: bool
+) -> None:
+    monkeypatch.setattr(pipelines, "_QUICK_LOOK_SECONDS", 0)
+    monkeypatch.setattr(pipelines, "_SHARE_SECONDS", 0)
+    monkeypatch.setattr(PreparedClaim, "is_short", property(lambda each: len(each.work.pieces) == 1))
+    ran: list[str] = []
+    runner, model = worker.generator.runner, worker.models.get("echo")
+    attempt = runner.attempt
+    monkeypatch.setattr(model, "batch_tokens", 2)
+
+    def run(work: Work, model: LoadedModel, indexes: list[int]) -> BatchOutcome:
+        text = work.pieces[indexes[0]].item.job_item.texts()[0]
+        if text == "an earlier text of no hurry":
+            submit(["one word!", "two words", "three words"], priority=Priority.INTERACTIVE)
+        if text == "one word!":
+            submit(["y" * 40, "z" * 41], pool=pool, priority=Priority.INTERACTIVE)
+            submit(["urgent"], pool=pool, priority=Priority.INTERACTIVE)
+        ran.append(text)
+        return attempt(work, model, indexes)
+
+    monkeypatch.setattr(runner, "attempt", run)
+    earlier = ["an earlier text of no hurry", "another text of no hurry"]
+    if is_nested:
+        submit(earlier)
+    else:
+        submit(["one word!", "two words", "three words"], priority=Priority.INTERACTIVE)
+    worker.generate(POOL)
+    ran = [text for text in ran if text not in earlier]
+    assert ran == ["one word!", "urgent", "two words", "three words", "y" * 40, "z" * 41]
+    assert sql("SELECT DISTINCT state FROM shards") == [("done",)]
+    assert leases_alive() == 0
+
+
+@pytest.mark.usefixtures("_near_database")
+def test_pools_with_urgent_work_take_turns(worker: Worker) -> None:
+    worker.models.get("echo")
+    for number in range(3):
+        submit([f"many {number}" + "x" * 400] * 9, priority=Priority.INTERACTIVE)
+    submit(["one"], pool="echo:other", priority=Priority.INTERACTIVE)
+    taken = [worker.generator.claimer.prepare_urgent() for _ in range(2)]
+    assert {each.pool for each in taken if each} == {POOL, "echo:other"}
+    for each in filter(None, taken):
+        claiming.give_back(each)
 
 
 def test_no_urgent_work_starts_while_the_worker_holds_a_suspect(

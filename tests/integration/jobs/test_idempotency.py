@@ -150,7 +150,7 @@ def test_requests_at_the_same_instant_make_one_job(client: TestClient) -> None:
 def test_a_request_that_waits_too_long_for_another_is_a_503(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(idempotency, "_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(idempotency, "WAIT_SECONDS", 0.05)
     with database.engine().begin() as connection:
         idempotency.lock(connection, auth.DEFAULT, "a")
         waited = post(client, "a")
@@ -207,10 +207,22 @@ def test_a_key_that_no_request_can_have_is_refused_unread(client: TestClient, ke
 def test_the_question_for_a_keys_job_waits_for_a_request_that_is_being_processed(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(idempotency, "_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(idempotency, "WAIT_SECONDS", 0.05)
     with database.engine().begin() as connection:
         idempotency.lock(connection, auth.DEFAULT, "a")
         waited = client.get("/v1/jobs", params={"idempotency_key": "a"})
         assert listed(client, "b") == []
     assert (waited.status_code, int(waited.headers["retry-after"]) > 0) == (503, True)
     assert listed(client, "a") == []
+
+
+def test_those_who_ask_for_a_key_in_process_keep_no_connection_from_others(client: TestClient) -> None:
+    def ask(_: int) -> int:
+        return client.get("/v1/jobs", params={"idempotency_key": "a"}).status_code
+
+    with ThreadPoolExecutor(30) as pool, database.engine().begin() as connection:
+        idempotency.lock(connection, auth.DEFAULT, "a")
+        asking = [pool.submit(ask, number) for number in range(30)]
+        others = [client.get("/v1/jobs").status_code for _ in range(20)]
+        assert {each.result() for each in asking} == {503}
+    assert others == [200] * 20

@@ -2,16 +2,18 @@
 
 import json
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 from starlette.testclient import TestClient
 
 from lengthwise import database, settings
+from lengthwise.ledger.jobs import results
 from tests.caller import bearer
 from tests.integration.conftest import RunWorker, read_job, submit
 from tests.integration.wire import over_http
-from tests.ledger import tables
+from tests.ledger import sql, tables
 from worker.process import Worker
 
 pytestmark = pytest.mark.usefixtures("each_store")
@@ -145,3 +147,28 @@ def test_a_stop_string_ends_an_answer(client: TestClient, run_worker: RunWorker)
     run_worker()
     lines = download(client, job["id"])
     assert [line["output"]["text"] for line in lines] == ["fe", "zyx"]
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("most_bytes", [1, 500, 5_000])
+def test_long_results_come_in_short_pages_and_each_once(
+    client: TestClient, run_worker: RunWorker, monkeypatch: pytest.MonkeyPatch, most_bytes: int
+) -> None:
+    monkeypatch.setattr(results, "_PAGE_BYTES", most_bytes)
+    job = submit(client, TEXTS)
+    work_a_little(client, job["id"])
+    client.post(job["links"]["cancel"])
+    found = download(client, job["id"])
+    assert [each["index"] for each in found] == list(range(N_ITEMS))
+    assert {each["status"] for each in found} == {"succeeded", "cancelled"}
+    with database.engine().connect() as connection:
+        page = results.read_page(
+            connection, UUID(job["id"]), store=store_of(job), after=-1, limit=1000, chunk_items=64, n_items=N_ITEMS
+        )
+    sizes = [len(row.line or row.payload or b"") for row in page.rows]
+    assert sum(sizes[:-1]) < most_bytes
+
+
+def store_of(job: dict[str, Any]) -> int:
+    found: int = sql("SELECT store FROM jobs WHERE id = :id", id=job["id"])[0][0]
+    return found

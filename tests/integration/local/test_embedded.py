@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +61,39 @@ def test_data_survives_kill_9_of_postgres(folder: Path) -> None:
     with Servers(folder / "data", durable=False) as servers:
         assert servers.database_url
         assert _recall(servers.database_url) == 42
+
+
+def test_a_database_whose_making_was_killed_is_made_anew(folder: Path) -> None:
+    """By the end of the machine or its container, at any moment of initdb."""
+    data = folder / "data"
+    with Servers(data, durable=False):
+        pass
+    (data / "postgres.unfinished").touch()
+    (data / "postgres" / "global" / "pg_control").unlink()
+    with Servers(data, durable=False) as servers:
+        assert servers.database_url
+        _remember(servers.database_url)
+    assert not (data / "postgres.unfinished").exists()
+    with Servers(data, durable=False) as servers:
+        assert servers.database_url
+        assert _recall(servers.database_url) == 42
+
+
+def test_whoever_waits_for_a_server_that_refuses_is_told_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Servers(folder / "data", durable=False):
+        pass
+    monkeypatch.setattr(postgres, "_MENTION_SECONDS", 0.5)
+    monkeypatch.setattr(postgres, "SUPERUSER", "nobody_of_this_name")
+    said: list[str] = []
+
+    def pause(seconds: float) -> None:
+        time.sleep(seconds)
+        if any("nobody_of_this_name" in line for line in said):
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        Servers(folder / "data", durable=False, say=said.append, pause=pause).start()
+    assert said[-1].startswith("still waiting for PostgreSQL: ")
 
 
 def test_a_stale_pid_file_of_a_reused_process_id_does_not_prevent_a_start(folder: Path) -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from lengthwise import settings
 from lengthwise.child import Child, Program
 from lengthwise.local import program
+from lengthwise.models.catalog import DEMO_CATALOG
 from lengthwise.states import WorkerRole
 from tests.servers import wait_until
 from worker.generation.models import LoadedModels
@@ -33,6 +35,27 @@ def test_up_waits_for_the_line_that_preload_ends_with(
     monkeypatch.setattr(models, "names", list)
     models.preload()
     assert caplog.messages[-1] == program.MODELS_LOADED
+
+
+def test_a_process_that_begins_while_models_toml_is_not_valid_takes_tasks_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its worker replaced another process. When the file is mended, jobs find the models."""
+    path = tmp_path / "models.toml"
+    path.write_text("garbage [")
+    monkeypatch.setenv("LENGTHWISE_MODELS", str(path))
+    settings.get.cache_clear()
+    shutdown = Shutdown()
+    presence = Presence(WorkerRole.GENERATE, shutdown)
+    models = LoadedModels(Watchdog(shutdown), presence)
+    try:
+        models.preload()
+        assert caplog.messages[-2].startswith(f"no model is loaded until models.toml is valid: {path}: ")
+        assert caplog.messages[-1] == program.MODELS_LOADED
+        path.write_text(DEMO_CATALOG.read_text())
+        assert models.names() == ["demo-translate", "demo-moderate"]
+    finally:
+        settings.get.cache_clear()
 
 
 @pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING", "ERROR"])

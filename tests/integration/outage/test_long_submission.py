@@ -36,7 +36,7 @@ N_ITEMS = 600
 
 @pytest.fixture(autouse=True)
 def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    knobs(monkeypatch, lease_seconds=LEASE_SECONDS)
+    knobs(monkeypatch, lease_seconds=LEASE_SECONDS, heartbeat_seconds=LEASE_SECONDS / 3)
 
 
 @contextmanager
@@ -179,7 +179,11 @@ with open(sys.argv[1], "rb") as file:
 
 def test_a_stopped_process_is_still_ended(catalog: Path, installed: settings.Settings, tmp_path: Path) -> None:
     (tmp_path / "job").write_bytes(lines(64 * 100))
-    environment = {**os.environ, "LENGTHWISE_LEASE_SECONDS": str(LEASE_SECONDS)}
+    environment = {
+        **os.environ,
+        "LENGTHWISE_LEASE_SECONDS": str(LEASE_SECONDS),
+        "LENGTHWISE_HEARTBEAT_SECONDS": str(LEASE_SECONDS / 3),
+    }
     command = [sys.executable, "-c", PROGRAM, str(tmp_path / "job")]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as api:
         try:

@@ -1,5 +1,6 @@
 """A file that is sent by the page becomes the same job as one that is sent to the API."""
 
+import asyncio
 import io
 import json
 from typing import Any
@@ -8,6 +9,7 @@ from uuid import uuid4
 import pytest
 from starlette.testclient import TestClient
 
+from api.page.submit.sent_form import JobForm
 from lengthwise.errors import TooBusy
 from tests.integration.conftest import RunWorker, read_job
 from tests.integration.page.viewer import Shown, Viewer, operator, with_scopes
@@ -196,3 +198,24 @@ def test_a_reader_sends_nothing(client: TestClient) -> None:
     for path in ("/page/submit", "/page/submit/preview"):
         assert send(with_scopes(client, "read"), "a.txt", b"abc\n", path).status_code == 403
     assert sql("SELECT count(*) FROM jobs") == [(0,)]
+
+
+def test_a_form_is_parsed_beside_the_event_loop(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    feeding: set[bool] = set()
+    feed = JobForm.feed
+
+    def watched(form: JobForm, data: bytes) -> bytes:
+        feeding.add(_has_event_loop())
+        return feed(form, data)
+
+    monkeypatch.setattr(JobForm, "feed", watched)
+    job_of(send(operator(client), "a.csv", FILES["a.csv"]))
+    assert feeding == {False}
+
+
+def _has_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import psycopg
 import pytest
@@ -289,6 +290,60 @@ def lengthwise(database_url: str, *arguments: str) -> "subprocess.CompletedProce
         text=True,
         check=False,
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"database": "no_such_database"}, "no_such_database"),
+        ({"username": "no_such_user", "password": "CaNaRy"}, "no_such_user"),
+        ({"host": "127.0.0.1", "port": 1, "query": {}}, "127.0.0.1"),
+        ({"host": "127.0.0.1", "port": 99_999, "query": {}}, "99999"),
+    ],
+)
+def test_migrate_says_in_one_line_why_there_is_no_connection(
+    database_url: str, change: dict[str, Any], reason: str
+) -> None:
+    url = make_url(database_url).set(**change).render_as_string(hide_password=False)
+    ended = subprocess.run(
+        [sys.executable, "-m", "lengthwise", "migrate"],
+        env=os.environ | {"LENGTHWISE_DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("lengthwise: no connection to the database: ")
+    assert ended.stderr.count("\n") == 1
+    assert reason in ended.stderr and "CaNaRy" not in ended.stderr
+
+
+def test_the_log_says_why_there_is_no_connection_and_repeats_it_seldom(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = make_url(database_url).set(database="no_such_database").render_as_string(hide_password=False)
+    several = database.connect(wrong)
+    caplog.clear()
+    for _ in range(3):
+        with pytest.raises(Unavailable), database.translated(), several.connect():
+            pass
+    said = [line for line in caplog.messages if line.startswith("no connection to the database: ")]
+    assert len(said) == 1 and "no_such_database" in said[0]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:CaNaRy@[::1/x",
+        "postgresql://u:CaNaRy@host:port/x",
+        "postgresql://u:CaNaRy@host/x?no_such_option=1",
+        "CaNaRy",
+    ],
+)
+def test_a_database_url_of_a_wrong_form_is_an_error_that_does_not_show_it(url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^the database's URL has a wrong form") as caught:
+        database.connect(url)
+    assert "CaNaRy" not in str(caught.value) and caught.value.__suppress_context__
 
 
 def test_waiting_ends_when_another_process_has_migrated(database_url: str) -> None:

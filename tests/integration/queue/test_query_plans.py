@@ -162,6 +162,13 @@ def test_a_claim_reads_the_start_of_two_indexes() -> None:
     assert nodes[0]["Actual Rows"] == 64
 
 
+def test_a_claim_of_what_is_short_reads_the_start_of_each_bucket() -> None:
+    nodes = explain(claim._CLAIM_SHORT, pool="echo:1", token=NOBODY, longest=18, **CLAIMED)
+    assert indexes(nodes) == {"shards_bucket_idx", "shards_pkey"}
+    assert rows_read(nodes) < 700
+    assert nodes[0]["Actual Rows"] == 64
+
+
 def test_a_small_claim_reads_the_start_of_the_neighbouring_buckets() -> None:
     nodes = explain(claim._CLAIM_NEAR, pool="echo:1", token=NOBODY, **NEAR)
     assert indexes(nodes) == {"shards_bucket_idx", "shards_pkey"}

@@ -1,18 +1,23 @@
 """Tokens are counted for many items at once, and an item that cannot be read does no harm to the others."""
 
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic_core import from_json, to_json
 
-from api.intake.counting import CheckedItem, ItemTarget, Portion, counted
+from api.intake.counting import CheckedItem, ItemTarget, Portion, _cost, counted
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds import KINDS
+from lengthwise.kinds.openai import BY_NAME
 from lengthwise.ledger.jobs.arrangement import NewItem
 from lengthwise.models import tokenizer
 from lengthwise.models.catalog import Catalog, ModelSpec
 from tests.fakes import write_catalog
 from tests.panics import panic_on
+
+_PART, _EMPTY_PART = {"type": "text", "text": "a"}, {"type": "text", "text": ""}
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +56,37 @@ def test_a_text_on_which_the_tokenizer_panics_is_refused_and_the_others_are_coun
         assert from_json(refusal)["error"]["code"] == "untokenizable"
         assert b"canary" not in refusal.lower()
     assert [item.lengths for item in (found[0], found[2], found[3])] == [item.lengths for item in before]
+
+
+#: Small as text, and forty times as large in memory.
+_NESTED: dict[str, Any] = reduce(lambda inner, _: {"": inner}, range(150), {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent"),
+    [
+        ("generate", {"text": "a", "metadata": {"a": [_NESTED] * 20}}),
+        ("generate", {"text": "a", "metadata": {"a": [[]] * 5_000}}),
+        ("chat", {"messages": [{"role": "user", "content": ""}] * 255 + [{"role": "user", "content": "a"}]}),
+        (
+            "chat.completions",
+            {
+                "id": "a",
+                "request": "b",
+                "body": {"model": "echo", "messages": [{"role": "user", "content": [_EMPTY_PART] * 255 + [_PART]}] * 9},
+            },
+        ),
+    ],
+    ids=["nested metadata", "lists in metadata", "messages without text", "parts without text"],
+)
+def test_an_item_without_text_that_is_large_in_memory_counts_as_long(
+    spec: ModelSpec, kind: str, sent: dict[str, Any]
+) -> None:
+    found = KINDS[kind] if kind in KINDS else BY_NAME[kind]
+    item, payload = found.item_type.model_validate(sent), to_json(sent)
+    assert _cost(item, payload, [1]) > len(payload) / 20, "so a claim's memory is bounded by its tokens"
+
+
+def test_a_little_metadata_costs_nothing(spec: ModelSpec) -> None:
+    sent = {"text": "a", "metadata": {"row": 7, "note": "b" * 900}}
+    assert _cost(KINDS["generate"].item_type.model_validate(sent), to_json(sent), [1]) == 1

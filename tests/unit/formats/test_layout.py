@@ -6,11 +6,14 @@ import json
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lengthwise.formats import csv_lines, parquet_file
+from lengthwise.formats.cells import CellsLayout
 from lengthwise.formats.layout import MAX_COLUMNS, Layout
+from lengthwise.formats.source import BlockBuilder, CsvBlocks, RowBlock, SourceTable
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 SCALAR = (
@@ -90,3 +93,79 @@ def test_a_blank_item_adds_no_columns_to_those_of_the_others() -> None:
     layout.see({"index": 1, "output": {"flagged": False, "scores": {}}, "metadata": {}})
     own = [column.name for column in layout.columns if column.name.startswith("output")]
     assert own == ["output.flagged", "output.scores.hate"]
+
+
+@pytest.mark.parametrize("large", [2**53 + 1, -(2**53) - 1, 2**60, -(2**63), 2**63 - 1])
+@pytest.mark.parametrize("other", [0.5, 1e308, -0.0])
+def test_a_large_integer_among_other_numbers_stays_exact(large: int, other: float) -> None:
+    for values in ([large, other], [other, large], [1, other, large], [1, large, other], [large, 1, other]):
+        lines, layout = learnt([{"index": at, "metadata": {"n": value}} for at, value in enumerate(values)])
+        rows = pq.read_table(io.BytesIO(b"".join(parquet_file.written(lines, layout)))).to_pylist()
+        assert [json.loads(row["metadata.n"]) for row in rows] == values
+
+
+@pytest.mark.parametrize("values", [[2**60, 1], [1, -(2**63)]])
+def test_large_integers_alone_stay_integers(values: list[int]) -> None:
+    lines, layout = learnt([{"index": at, "metadata": {"n": value}} for at, value in enumerate(values)])
+    rows = pq.read_table(io.BytesIO(b"".join(parquet_file.written(lines, layout)))).to_pylist()
+    assert [row["metadata.n"] for row in rows] == values
+
+
+ROW_BYTES = 2**20
+
+
+def wide_rows(n_rows: int) -> tuple[SourceTable, list[RowBlock]]:
+    """A table of CSV with rows of a mebibyte, as it is kept."""
+    blocks: list[RowBlock] = []
+    builder = BlockBuilder(blocks.append, CsvBlocks().packed)
+    for _ in range(n_rows):
+        builder.add(["a", "x" * ROW_BYTES], 1, ROW_BYTES)
+    builder.finish()
+    return SourceTable("csv", ["text", "other"], ["text"]), blocks
+
+
+def joined(n_rows: int) -> tuple[list[bytes], CellsLayout, SourceTable, list[RowBlock]]:
+    source, blocks = wide_rows(n_rows)
+    layout = CellsLayout(source)
+    results = [{"index": at, "status": "succeeded"} for at in range(n_rows)]
+    for result in results:
+        layout.see(result)
+    return [json.dumps(result).encode() + b"\n" for result in results], layout, source, blocks
+
+
+def test_wide_rows_of_a_table_come_back_a_few_at_a_time() -> None:
+    lines, layout, source, blocks = joined(40)
+    parts = list(csv_lines.written(lines, layout, ",", source, blocks))
+    assert max(map(len, parts)) < 2 * ROW_BYTES
+    csv.field_size_limit(2 * ROW_BYTES)
+    rows = list(csv.DictReader(io.StringIO(b"".join(parts).decode(), newline="")))
+    assert [len(row["other"]) for row in rows] == [ROW_BYTES] * 40
+    written = pq.ParquetFile(io.BytesIO(b"".join(parquet_file.written(lines, layout, source, blocks))))
+    assert max(written.metadata.row_group(at).num_rows for at in range(written.num_row_groups)) < 12
+    table = written.read().to_pydict()
+    assert [len(each) for each in table["other"]] == [ROW_BYTES] * 40
+    assert table["status"] == ["succeeded"] * 40
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 30), unique=True, min_size=1), st.integers(1, 7), st.integers(1, 300))
+def test_any_rows_of_a_table_stand_beside_their_results(chosen: list[int], of_block: int, group_bytes: int) -> None:
+    blocks: list[RowBlock] = []
+    builder = BlockBuilder(blocks.append, CsvBlocks().packed, of_block)
+    for number in range(31):
+        builder.add([str(number)], 1, 1)
+    builder.finish()
+    source = SourceTable("csv", ["text"], ["text"])
+    layout = CellsLayout(source)
+    lines = []
+    for number in sorted(chosen):
+        layout.see(result := {"index": number, "output": {"n": number}})
+        lines.append(json.dumps(result).encode() + b"\n")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(parquet_file, "_GROUP_BYTES", group_bytes)
+        patched.setattr(csv_lines, "_BLOCK_CHARACTERS", group_bytes)
+        table = pq.read_table(io.BytesIO(b"".join(parquet_file.written(lines, layout, source, blocks)))).to_pydict()
+        text = b"".join(csv_lines.written(lines, layout, ",", source, blocks)).decode()
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert list(map(int, table["text"])) == table["output.n"] == sorted(chosen)
+    assert [(row["text"], row["output.n"]) for row in rows] == [(str(each), str(each)) for each in sorted(chosen)]

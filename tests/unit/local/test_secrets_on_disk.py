@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from lengthwise import sealing
 from lengthwise.errors import ConfigurationError
 from lengthwise.key import parse_id
 from lengthwise.local import secrets_on_disk
@@ -62,3 +63,24 @@ def test_an_invalid_stored_secret_is_refused_and_not_shown(value: str, monkeypat
         Settings(admin_key=SecretStr(value))
     assert value not in str(caught.value)
     assert "x" * 24 not in repr(Settings(admin_key=SecretStr("x" * 24)))
+
+
+@pytest.mark.parametrize("content", ["", "\n\n\n", " , ", "CaNaRy", "\x00" * 80, "é" * 30])
+@pytest.mark.parametrize("name", ["admin.key", "key.pepper", "master.key"])
+def test_a_damaged_file_is_named_and_neither_used_nor_replaced(
+    bare: Settings, tmp_path: Path, name: str, content: str
+) -> None:
+    """Such as one that a full disk or an editor left empty. An empty variable would count as unset."""
+    secrets_on_disk.load_or_create(bare, tmp_path, lambda _: None)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ConfigurationError) as caught:
+        secrets_on_disk.load_or_create(bare, tmp_path, lambda _: None)
+    assert str(caught.value).startswith(f"{tmp_path / name} holds no key: ")
+    assert "CaNaRy" not in str(caught.value) and "\n" not in str(caught.value)
+    assert (tmp_path / name).read_text() == content
+
+
+def test_a_file_may_hold_two_master_keys_while_they_are_rotated(bare: Settings, tmp_path: Path) -> None:
+    both = ",".join(sealing.new_master_key() for _ in range(2))
+    (tmp_path / "master.key").write_text(f"{both}\n")
+    assert secrets_on_disk.load_or_create(bare, tmp_path, lambda _: None)["LENGTHWISE_MASTER_KEY"] == both

@@ -1,6 +1,7 @@
 """``models.toml``: what it may contain, and the errors for everything else."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,16 @@ def test_an_error_names_what_is_wrong(tmp_path: Path, text: str | bytes, named: 
     assert str(tmp_path / "models.toml") in str(caught.value)
     assert named in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["pipe", "device", "folder", "long", "file/below"])
+def test_what_is_no_file_is_an_error_and_nothing_waits_for_it(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError):
+        Catalog.read(tmp_path / (name if name != "long" else "a" * 300))
 
 
 def test_the_error_for_a_missing_catalog_names_it(tmp_path: Path) -> None:

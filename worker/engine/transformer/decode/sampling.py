@@ -10,6 +10,9 @@ from worker.engine.transformer.decode.sequence import RunningSequence
 from worker.engine.transformer.decode.vocabulary import Vocabulary
 from worker.engine.transformer.native.tokens import argmax
 
+#: A lower temperature is drawn as this one, which is greedy for any scores: fp32 has no smaller normal number.
+_LEAST_TEMPERATURE = 1e-37
+
 
 def suppress(scores: torch.Tensor, vocabulary: Vocabulary) -> None:
     """Sets the scores of ids that must never be written to −∞, in place; ``scores`` ``[rows, vocabulary]``."""
@@ -52,7 +55,9 @@ def draw(logits: torch.Tensor, sampling: Sampling, point: float) -> int:
 
     ``point``, from 0 to 1, says where in the cumulative distribution the draw falls.
     """
-    scores = logits.float() / sampling.temperature
+    scores = logits.float()
+    # The greatest becomes 0: near a temperature of 0, it would be infinite.
+    scores = (scores - scores.max()) / max(sampling.temperature, _LEAST_TEMPERATURE)
     n_kept = min(sampling.top_k or len(scores), len(scores))
     values, ids = torch.topk(scores, n_kept)
     shares = torch.softmax(values, dim=0).double()
