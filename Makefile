@@ -99,6 +99,10 @@ $(PROMTOOL): $(INSTALLED)
 test-monitoring: $(PROMTOOL) ## Test metrics, alerts and the dashboard with a real Prometheus (Debian; downloads it once)
 	PATH="$(abspath $(PROMETHEUS))/usr/bin:$$PATH" $(BIN)/pytest -m monitoring tests/monitoring
 
+rehearse: ARGS :=
+rehearse: $(PROMTOOL) ## Break a real installation in four ways, and print who says so, and after how long (ten minutes)
+	@PATH="$(abspath $(PROMETHEUS))/usr/bin:$$PATH" $(BIN)/python -m tests.rehearsal $(ARGS)
+
 $(BROWSER): $(INSTALLED)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[page]"
 	@command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
@@ -172,4 +176,4 @@ audit: $(INSTALLED) $(AUDIT)/.installed ## Check packages for known vulnerabilit
 clean: ## Remove the environments, the local data and all caches
 	rm -rf $(VENV) $(PEERS) $(AUDIT) sbom.json .lengthwise .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo up lint test faults hostile test-servers test-install test-models test-real test-js test-page test-monitoring test-compose test-kubernetes format evaluate bench-queue bench-engine bench-fidelity bench-gpu bench-sentences audit clean
+.PHONY: help install demo up lint test faults hostile test-servers test-install test-models test-real test-js test-page test-monitoring rehearse test-compose test-kubernetes format evaluate bench-queue bench-engine bench-fidelity bench-gpu bench-sentences audit clean

@@ -254,8 +254,9 @@ class Settings(BaseSettings):
     continuous_batch_seconds: Seconds = 60
     #: After this long a bell's task goes to another pool that waits, if that pool's model is loaded.
     turn_seconds: Seconds = 1
-    #: How often a shard is tried if its model cannot be loaded. After that its items end as errors.
-    max_attempts: Annotated[int, Field(ge=1, le=_MOST)] = 5
+    #: About how long items wait for a model that no worker can load, so that an operator can mend its folder. Then they
+    #: end as errors. At most two weeks, so that a shard's tries can be counted.
+    model_wait_seconds: Annotated[float, Field(ge=0, le=14 * 86_400)] = 900
     #: How many workers must die over a single item before the item is taken to be the cause.
     max_deaths: Annotated[int, Field(ge=1, le=_MOST)] = 3
     #: A worker that has finished no step for this long counts as hung: no batch, no prompts, no results. Its process is

@@ -17,7 +17,7 @@ ERRORS = {
     "empty_prompt": "the model's tokenizer makes no token of the text; send a text with words in it",
     "out_of_memory": "this item alone does not fit the device; shorten it or run it on a larger one",
     "engine_error": "the engine could not run this item",
-    "model_unavailable": "the model could not be loaded; the worker's log says why",
+    "model_unavailable": "the model could not be loaded, however long this waited for it; the worker's log says why",
     "worker_lost": "workers died each time while this item's shard ran",
     "placeholder_lost": "the model did not carry the text's placeholders through",
     "schema_not_met": "no answer of the model followed the schema, however often it was asked",

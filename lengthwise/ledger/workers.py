@@ -100,6 +100,11 @@ class LiveWorker(NamedTuple):
     state: str
     models: list[dict[str, Any]]
 
+    def has_loaded(self, model: str) -> bool:
+        """Whether it takes work, and has this model in memory."""
+        is_there = any(each["name"] == model and each["state"] == "loaded" for each in self.models)
+        return is_there and self.role == WorkerRole.GENERATE and self.state != WorkerState.STOPPING
+
 
 def lost_after(presence_seconds: float) -> float:
     """Seconds without a report after which a process is lost, if it reports every ``presence_seconds``."""

@@ -5,7 +5,7 @@ A tenant's id is a label only if ``metrics_tenants`` is set.
 """
 
 import collections
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
@@ -81,6 +81,12 @@ class Meters:
             ("model", "revision", "quantization"),
             registry=None,
         )
+        self._failure = Gauge(
+            "lengthwise_model_failed",
+            "A model that this worker could not load when it last tried. The value is always 1.",
+            ("model",),
+            registry=None,
+        )
         self._loads = Counter(
             "lengthwise_model_loads_total",
             "Attempts of this worker to load a model.",
@@ -118,6 +124,7 @@ class Meters:
         )
         self._of_batch: dict[str, tuple[Histogram, Histogram, Histogram]] = {}
         self._loaded: dict[str, tuple[str, str, str]] = {}
+        self._failed: set[str] = set()
 
     def of_role(self, role: str) -> Sequence[Collector]:
         """What a process of this role counts: ``API``, ``GENERATE`` or ``DELIVER``."""
@@ -125,7 +132,7 @@ class Meters:
         batches = (self._batch_seconds, self._batch_rows, self._padding_ratio)
         return {
             API: (self._requests, self._request_seconds),
-            GENERATE: (*results, *batches, self._queue_wait, self._model, self._loads),
+            GENERATE: (*results, *batches, self._queue_wait, self._model, self._failure, self._loads),
             # The sweep expires jobs, and fails the items over which workers died.
             DELIVER: (*results, self._expired, self._quarantined, self._attempts),
         }[role]
@@ -181,6 +188,22 @@ class Meters:
         """A model is no longer in memory."""
         if labels := self._loaded.pop(name, None):
             self._model.remove(*labels)
+
+    def show_failure(self, name: str) -> None:
+        """A model could not be loaded. An older revision of it may be in memory."""
+        self._failed.add(name)
+        self._failure.labels(name).set(1)
+
+    def hide_failure(self, name: str) -> None:
+        """A model that could not be loaded is in memory, or is no longer wanted."""
+        if name in self._failed:
+            self._failed.remove(name)
+            self._failure.remove(name)
+
+    def keep_failures(self, names: Collection[str]) -> None:
+        """Hides failures of models other than these."""
+        for name in self._failed.difference(names):
+            self.hide_failure(name)
 
     def count_expired_leases(self, n_leases: int) -> None:
         self._expired.inc(n_leases)

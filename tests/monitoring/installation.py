@@ -3,17 +3,18 @@
 import json
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+import yaml
 
 from tests.caller import bearer
 from tests.fakes import write_catalog
-from tests.monitoring.programs import PROMETHEUS
+from tests.monitoring.programs import MONITORING, PROMETHEUS
 from tests.servers import Up, free_port, reachable_folder, up, wait_until
 
 #: The API's, the generation worker's and the delivery worker's port come after each other.
@@ -33,6 +34,11 @@ class Scraper:
         found: list[dict[str, Any]] = answer["data"]["result"]
         return found
 
+    def alerts(self) -> list[dict[str, Any]]:
+        """The alerts that are pending or firing. Raises ``httpx.HTTPError``."""
+        found: list[dict[str, Any]] = self._client.get("/api/v1/alerts").raise_for_status().json()["data"]["alerts"]
+        return found
+
     def is_ready(self) -> bool:
         try:
             return self._client.get("/-/ready").status_code == 200
@@ -46,7 +52,7 @@ class Scraper:
 @contextmanager
 def running(folder: Path) -> Iterator[tuple[Up, Sequence[int]]]:
     """Runs ``lengthwise up`` on an echoing model. Yields it and the ports of its metrics."""
-    ports = _free_ports()
+    ports = free_ports()
     environment = {
         "LENGTHWISE_MODELS": str(write_catalog(folder / "models")),
         "LENGTHWISE_METRICS_PORT": str(ports[0]),
@@ -56,14 +62,34 @@ def running(folder: Path) -> Iterator[tuple[Up, Sequence[int]]]:
         yield started, ports
 
 
+def deployed(ports: Sequence[int]) -> dict[str, Any]:
+    """The configuration of ``deploy/monitoring`` with its alerts. Only its targets are others: these ports."""
+    configuration: dict[str, Any] = yaml.safe_load((MONITORING / "prometheus.yml").read_text("utf-8"))
+    [job] = configuration["scrape_configs"]
+    del job["dns_sd_configs"]
+    job["static_configs"] = _static(ports)
+    configuration["rule_files"] = [str(MONITORING / file) for file in configuration["rule_files"]]
+    return configuration
+
+
+def _static(ports: Sequence[int]) -> list[dict[str, Any]]:
+    return [{"targets": [f"127.0.0.1:{port}" for port in ports]}]
+
+
 @contextmanager
 def scraping(folder: Path, ports: Sequence[int]) -> Iterator[Scraper]:
     """Runs Prometheus, which scrapes these ports every second."""
-    targets = [f"127.0.0.1:{port}" for port in ports]
     configuration = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
-        "scrape_configs": [{"job_name": "lengthwise", "static_configs": [{"targets": targets}]}],
+        "scrape_configs": [{"job_name": "lengthwise", "static_configs": _static(ports)}],
     }
+    with prometheus(folder, configuration) as scraper:
+        yield scraper
+
+
+@contextmanager
+def prometheus(folder: Path, configuration: Mapping[str, Any]) -> Iterator[Scraper]:
+    """Runs Prometheus with this configuration, and with its files in this folder."""
     file, port = folder / "prometheus.yml", free_port()
     file.write_text(json.dumps(configuration))  # JSON is YAML
     command = [
@@ -97,6 +123,7 @@ def work(started: Up) -> None:
         client.get("/nothing")
 
 
-def _free_ports() -> list[int]:
+def free_ports() -> list[int]:
+    """The ports of the metrics of an API, a generation worker and a delivery worker."""
     first = free_port()
     return list(range(first, first + _N_PORTS))

@@ -23,6 +23,7 @@ QUIET = {
     "Tokens that wait or run",
     "Time until the nearest deadline",
     "Failed items by code",
+    "Models that could not be loaded",
 }
 
 

@@ -34,6 +34,8 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("LEASE_SECONDS", "nan"),
         ("PRESENCE_SECONDS", "0"),
         ("PRESENCE_SECONDS", "10.1"),
+        ("MODEL_WAIT_SECONDS", "-1"),
+        ("MODEL_WAIT_SECONDS", "1209601"),
         ("MAX_ITEMS", "1.5"),
         ("LEASE_SECONDS", "10"),
         ("DATABASE_URL", "CaNaRy"),

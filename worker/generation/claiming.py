@@ -1,7 +1,6 @@
 """Claims work for the models of this process, and prepares it: renews its lease, loads its model, makes its prompts."""
 
 import time
-from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from uuid import UUID, uuid4
@@ -15,7 +14,7 @@ from lengthwise.metrics import meters
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.states import Priority
 from lengthwise.traces import TraceSpan
-from worker.generation import claim_trace, settlement
+from worker.generation import claim_trace, postponement
 from worker.generation.answer_checks import AnswerChecks
 from worker.generation.distance import Distance
 from worker.generation.lease import Lease
@@ -23,11 +22,7 @@ from worker.generation.models import LoadedModel, LoadedModels, NotLoaded
 from worker.generation.pool_rotation import PoolRotation
 from worker.generation.watchdog import Watchdog
 from worker.generation.work import Work
-from worker.generation.work.items import refuse
 from worker.shutdown import Shutdown
-
-#: The longest delay of a shard whose model could not be loaded.
-_MAX_DELAY_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +141,8 @@ class Claimer:
         current = settings.get()
         name = pools.model_of(pool)
         batches = self._models.batches_in(name, current.claim_seconds)
+        if self._models.is_failing(name):  # all that is claimed is only put off, in as few claims as possible
+            batches = current.claim_batches
         if self.distance.is_far:  # the batches of one claim last until the next claim is there
             batches = max(batches, self._models.batches_during(name, self.distance.claim_seconds or 0.0))
         limits = _limits(self._models.spec(name), batches, self._models.batch_tokens(name))
@@ -173,14 +170,14 @@ class Claimer:
             model = self._models.get(pools.model_of(pool))
             if pause := model.pause_seconds:
                 lease.stop()
-                _delay(claimed.token, claimed.shards, pause)
+                postponement.delay(claimed.token, claimed.shards, pause)
                 return None
             # A suspect waits for its checks: whatever runs beside it would be blamed too if this worker dies.
             checks = None if claimed.is_suspect else self._checks
             work = Work(claimed, model.model, model.capabilities.labels, model.answers, checks, self._watchdog.step)
         except NotLoaded:
             lease.stop()
-            _postpone(claimed, "model_unavailable")
+            postponement.postpone(pools.model_of(pool), claimed)
             return None
         except BaseException:
             lease.stop()
@@ -236,22 +233,6 @@ def _is_urgent(claimed: Claim) -> bool:
     return any(shard.is_interactive for shard in claimed.shards.values())
 
 
-def _postpone(claimed: Claim, code: str) -> None:
-    """Delays the shards, longer each time. After the last attempt their items end with the error ``code``."""
-    last = settings.get().max_attempts - 1
-    exhausted = {shard.id for shard in claimed.shards.values() if shard.attempts >= last}
-    settlement.write(claimed.token, [done for done in refuse(claimed, code) if done.shard_id in exhausted])
-    waiting = [shard for shard in claimed.shards.values() if shard.id not in exhausted]
-    if waiting:
-        seconds = min(2.0 ** (1 + max(shard.attempts for shard in waiting)), _MAX_DELAY_SECONDS)
-        _delay(claimed.token, [shard.id for shard in waiting], seconds, counted=True)
-
-
-def _delay(token: UUID, shard_ids: Iterable[int], seconds: float, *, counted: bool = False) -> None:
-    with database.translated(), database.engine().begin() as connection:
-        leases.delay(connection, token, shard_ids, seconds, counted=counted)
-
-
 def give_back(prepared: PreparedClaim) -> None:
     """Releases all unfinished shards, without counting an attempt, and stops renewing the lease.
 
@@ -261,7 +242,7 @@ def give_back(prepared: PreparedClaim) -> None:
     try:
         shard_ids = prepared.work.unfinished_shards
         if shard_ids and (pause := prepared.model.pause_seconds):
-            _delay(prepared.claim.token, shard_ids, pause)
+            postponement.delay(prepared.claim.token, shard_ids, pause)
         elif shard_ids:
             with database.translated(), database.engine().begin() as connection:
                 leases.release(connection, prepared.claim.token, shard_ids)

@@ -17,7 +17,7 @@ from worker.generation.distance import Distance
 from worker.generation.model_reload import ModelReload
 from worker.generation.models import LoadedModels
 from worker.generation.pipeline import Pipeline, SettlementSchedule
-from worker.generation.pool_rotation import PoolRotation
+from worker.generation.pool_rotation import PassedOver, PoolRotation
 from worker.generation.process_tuning import FreedMemory
 from worker.generation.watchdog import Watchdog
 from worker.presence import Presence
@@ -55,7 +55,7 @@ class Generator:
     ) -> None:
         self._models, self._reload, self._shutdown = models, reload, shutdown
         self._presence = presence
-        self._checks = AnswerChecks()
+        self._checks, self._passed_over = AnswerChecks(), PassedOver()
         self.claimer = Claimer(models, self._checks, watchdog, shutdown, Distance())
         self._watchdog = watchdog
         self.runner = BatchRunner(watchdog, presence)
@@ -105,7 +105,7 @@ class Generator:
 
     def rotation(self, pool: str) -> PoolRotation:
         """The rotation of a task that begins with this pool."""
-        return PoolRotation(pool, self._models)
+        return PoolRotation(pool, self._models, self._passed_over)
 
     def pipeline(self, rotation: PoolRotation) -> Pipeline:
         return Pipeline(rotation, self.claimer, self._reload, self._shutdown, self._presence)

@@ -48,7 +48,9 @@ class ModelReload:
             if new is None:
                 log.info("model %s dropped: models.toml no longer names it", name)
                 self._models.drop(name)
-            elif not _is_same(old, new):
+            elif _is_same(old, new):
+                self._models.mended(name)
+            else:
                 has_failed |= not self._replace(old, new)
         self._models.forget_failures()
         self._seen = catalog

@@ -36,8 +36,10 @@ _MAX_PAUSE_SECONDS = 60.0
 #: If the engine's part of a batch is shorter than this, switching to other threads meanwhile costs more than it saves.
 _QUICK_SECONDS = 0.005
 
-#: The pause before a model that could not be loaded is tried again. Each attempt may read gigabytes.
+#: The pause before a model that could not be loaded is tried again. Each attempt may read gigabytes, so the pause
+#: is also so many times as long as the attempt was: the worker's other models must go on.
 _FAILURE_SECONDS = 10.0
+_FAILURE_FACTOR = 4
 
 
 class NotLoaded(Exception):
@@ -142,6 +144,10 @@ class LoadedModels:
     def is_loaded(self, name: str) -> bool:
         return name in self._engines
 
+    def is_failing(self, name: str) -> bool:
+        """Whether the model could not be loaded, and is not to be tried again yet."""
+        return time.monotonic() < self._failed_until.get(name, 0.0)
+
     def batches_in(self, name: str, seconds: float) -> int:
         """How many batches the model can run in this time: at least one, and one if that is not known yet.
 
@@ -177,14 +183,16 @@ class LoadedModels:
         if name in self._engines:
             self._engines.move_to_end(name)
             return self._engines[name]
-        if time.monotonic() < self._failed_until.get(name, 0):
+        if self.is_failing(name):
             raise NotLoaded
+        began_at = time.monotonic()
         named, proven = self.catalog().models.get(name), self._proven.get(name)
         if named is None:
             self._note_failure(name, ConfigurationError(NOT_NAMED))
         elif self.load(named) or (proven is not None and proven is not named and self.load(proven)):
             return self._engines[name]
-        self._failed_until[name] = time.monotonic() + _FAILURE_SECONDS
+        now = time.monotonic()
+        self._failed_until[name] = now + max(_FAILURE_SECONDS, _FAILURE_FACTOR * (now - began_at))
         raise NotLoaded
 
     def load(self, wanted: ModelSpec) -> bool:
@@ -202,9 +210,12 @@ class LoadedModels:
         except Exception as error:  # a backend's own error must not stop other models
             shown = logs.raised(error, with_messages=True)  # no text of a customer is at hand yet
             log.error("model %s not loaded: unexpected %s", wanted.name, type(error).__name__, extra=shown)
-            self._presence.failed(wanted.name, error)
+            self._show_failure(wanted.name, error)
         else:
             self._proven[wanted.name] = wanted
+            self._failed_until.pop(wanted.name, None)
+            if self.catalog().models.get(wanted.name) == wanted:  # otherwise it takes the place of one that failed
+                meters.get().hide_failure(wanted.name)
             self._presence.loaded(
                 wanted.name,
                 revision=wanted.made_by,
@@ -222,11 +233,21 @@ class LoadedModels:
         # The message of the first names the model as well.
         said = f"{error.reason}. To mend it: {error.remedy}" if isinstance(error, ModelUnusable) else str(error)
         log.error("model %s not loaded: %s", name, said, extra=logs.raised(error))
+        self._show_failure(name, error)
+
+    def _show_failure(self, name: str, error: Exception) -> None:
         self._presence.failed(name, error)
+        meters.get().show_failure(name)
+
+    def mended(self, name: str) -> None:
+        """The loaded revision of a model is the one that the catalog names: a newer one that failed is forgotten."""
+        self._presence.mended(name)
+        meters.get().hide_failure(name)
 
     def forget_failures(self) -> None:
         """Forgets failures of models that the catalog names no more."""
         self._presence.keep(self.names())
+        meters.get().keep_failures(self.names())
 
     def preload(self) -> None:
         """Loads the first models of the catalog, as many as a process may hold.

@@ -102,6 +102,13 @@ class Presence:
         """A model is loaded no more."""
         self._models.pop(name, None)
 
+    def mended(self, name: str) -> None:
+        """The loaded revision of a model is the one that is wanted. If a newer one failed, that is over."""
+        known = self._models.get(name)
+        if known is not None and known.reported.state == "loaded" and known.failed_at is not None:
+            self._models[name] = replace(known, reported=replace(known.reported, reason=None), failed_at=None)
+            self._hasten()
+
     def keep(self, names: Collection[str]) -> None:
         """Forgets failures of models other than these: ``models.toml`` names them no more."""
         for name, known in self._models.copy().items():

@@ -31,6 +31,13 @@ class ClaimedJob:
     waited_seconds: float = 0.0
     #: The W3C trace context of the request that made it, if there was one.
     trace: str | None = None
+    #: As its caller chose it. A deadline raises that of its shards alone.
+    priority: int = Priority.NORMAL
+
+    @property
+    def is_interactive(self) -> bool:
+        """Whether its caller waits for it."""
+        return self.priority == Priority.INTERACTIVE
 
 
 class ClaimedItem(NamedTuple):
@@ -331,6 +338,7 @@ WHERE shards.id = ANY(%(ids)s)
 """)
 
 _JOBS = """
-SELECT id, tenant_id, kind, model, params, deduplicate, extract(epoch FROM now() - created_at)::float8, trace
+SELECT id, tenant_id, kind, model, params, deduplicate, extract(epoch FROM now() - created_at)::float8, trace,
+       priority
 FROM jobs WHERE id = ANY(%(ids)s)
 """

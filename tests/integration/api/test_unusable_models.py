@@ -160,7 +160,7 @@ def test_a_failed_item_is_not_retried_on_a_model_that_spoiled(
 def test_a_queued_job_of_a_model_that_spoiled_ends_by_name(
     worker: Worker, catalog: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    knobs(monkeypatch, max_attempts=1)
+    knobs(monkeypatch, model_wait_seconds=0)
     job = ledger.submit(["abc"])
     (catalog.parent / "echo" / "tokenizer.json").unlink()
     worker.generate(ledger.POOL)

@@ -11,20 +11,17 @@ import pytest
 from sqlalchemy import Connection, text
 
 from lengthwise import database, queue
-from lengthwise.errors import ConfigurationError
 from lengthwise.ledger.jobs import cancel
 from lengthwise.ledger.queue import lease as leases
 from lengthwise.ledger.queue import settle as real
 from lengthwise.models import tokenizer
-from lengthwise.models.catalog import ModelSpec
 from lengthwise.states import Priority
 from tests import fakes
 from tests.integration.conftest import EngineInstaller
 from tests.ledger import DEFAULT, POOL, counts, knobs, new_tenant, outputs, sql, state, submit
 from tests.servers import wait_until
-from worker.engine import registry
 from worker.engine.protocol import Request
-from worker.generation import lease, models, pool_rotation, settlement
+from worker.generation import lease, pool_rotation, settlement
 from worker.generation.distance import Distance
 from worker.process import Worker
 
@@ -108,28 +105,6 @@ def test_answers_that_no_request_asked_for_are_the_engines_error(
     assert counts(job)["failed"] == 5
 
 
-def test_a_model_that_cannot_be_loaded_is_retried_and_then_its_items_fail(
-    monkeypatch: pytest.MonkeyPatch, worker: Worker
-) -> None:
-    tried = []
-
-    def load(_: ModelSpec) -> fakes.WatchedEngine:
-        tried.append(1)
-        raise ConfigurationError("its files are gone")
-
-    monkeypatch.setattr(registry, "load", load)
-    monkeypatch.setattr(models, "_FAILURE_SECONDS", 600)
-    job = submit(texts(300))
-    for attempt in range(1, 6):
-        assert counts(job)["pending"] == 300
-        worker.generate(POOL)
-        assert sql("SELECT DISTINCT attempts FROM shards") == [(min(attempt, 4),)]
-        sql("UPDATE shards SET not_before = now()")
-    assert {line["error"]["code"] for line in outputs(job).values()} == {"model_unavailable"}
-    assert counts(job)["failed"] == 300
-    assert len(tried) == 1  # loading may read gigabytes, so it is not tried for every claim
-
-
 def test_while_an_engines_server_is_away_its_work_waits_without_losing_attempts(
     install_engine: EngineInstaller, worker: Worker
 ) -> None:
@@ -163,17 +138,6 @@ def test_work_claimed_before_its_engine_became_unavailable_does_not_run(
     assert engine.batches == []
     assert counts(job)["pending"] == 100
     assert sql("SELECT DISTINCT state, attempts, deaths FROM shards") == [("ready", 0, 0)]
-
-
-def test_a_model_that_is_available_again_is_loaded(monkeypatch: pytest.MonkeyPatch, worker: Worker) -> None:
-    sent = texts(10)
-    job = submit(sent, pool="elsewhere:test")
-    worker.generate("elsewhere:test")
-    assert counts(job)["pending"] == 10
-    sql("UPDATE shards SET not_before = now(), pool = :pool", pool=POOL)
-    sql("UPDATE jobs SET model = 'echo'")
-    worker.generate(POOL)
-    assert is_echoed(job, sent)
 
 
 def test_a_text_that_lost_marks_is_translated_around_its_placeholders(

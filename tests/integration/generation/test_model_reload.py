@@ -11,15 +11,18 @@ from weakref import ref
 
 import pytest
 
+from lengthwise.metrics import meters
 from lengthwise.models.catalog import ModelSpec
 from tests.fakes import CATALOG, WatchedEngine, write_echo_model
 from tests.ledger import POOL, knobs, outputs, state, submit
 from worker.engine import registry
 from worker.engine.protocol import EngineError, Request
+from worker.generation import models
 from worker.process import Worker
 
 pytestmark = pytest.mark.usefixtures("worker")
 
+FAILED = "lengthwise_model_failed"
 SENT = [f"{number} " + "x" * (number % 90) for number in range(1500)]
 
 
@@ -82,6 +85,14 @@ def makers(job: Any) -> list[str]:
     return [found[index]["model_revision"] for index in range(len(SENT))]
 
 
+@pytest.fixture
+def nothing_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy this machine is, neither the engine nor the database is slow enough to claim work ahead."""
+    monkeypatch.setattr(models, "_QUICK_SECONDS", 3600.0)
+    monkeypatch.setattr("worker.generation.distance._FAR_SECONDS", 3600.0)
+
+
+@pytest.mark.usefixtures("nothing_ahead")
 def test_a_job_during_a_reload_has_each_item_once_by_the_old_or_the_new_revision(
     revisions: Revisions, catalog: Path, worker: Worker
 ) -> None:
@@ -170,6 +181,36 @@ def test_the_old_revision_stays_if_the_catalog_is_not_valid(
     job = submit(SENT)
     worker.generate(POOL)
     assert set(makers(job)) == {"first"}
+
+
+@pytest.mark.parametrize("loaded_models", [1, 2])
+@pytest.mark.parametrize("mended", ["the old one is named again", "the new one can be loaded"])
+def test_a_revision_that_cannot_be_loaded_raises_an_alert_until_it_is_mended(
+    revisions: Revisions,
+    catalog: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    loaded_models: int,
+    mended: str,
+    worker: Worker,
+) -> None:
+    def is_shown() -> bool:
+        families = [family for each in meters.get().of_role(meters.GENERATE) for family in each.collect()]
+        return any(family.samples for family in families if family.name == FAILED)
+
+    meters.get.cache_clear()
+    knobs(monkeypatch, loaded_models=loaded_models)
+    assert worker.models.get("echo").spec.made_by == "first"
+    revisions.broken = {"second"}
+    set_revision(catalog, "second")
+    worker.reload.run()
+    assert is_shown()
+    assert worker.models.get("echo").spec.made_by == "first"
+    if mended == "the new one can be loaded":
+        revisions.broken = set()
+    else:
+        set_revision(catalog, "first")
+    worker.reload.run()
+    assert not is_shown()
 
 
 @pytest.mark.parametrize("spoiled", ["config.json", "tokenizer.json", "the folder"])

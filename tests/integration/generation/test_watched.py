@@ -46,7 +46,7 @@ def test_a_lease_is_renewed_until_the_thread_of_the_engine_hangs(
 
 
 def test_each_claim_of_a_model_that_cannot_be_loaded_is_a_step(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    knobs(monkeypatch, shard_items=1, claim_batches=1, max_attempts=2)
+    knobs(monkeypatch, shard_items=1, claim_batches=1)
     monkeypatch.setattr(LoadedModels, "spec", lambda *_: None)
     steps: list[float] = []
 

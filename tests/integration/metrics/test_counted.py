@@ -108,15 +108,29 @@ def test_results_of_a_lost_lease_are_not_counted(client: TestClient, worker: Wor
     assert value("generate", "items_total", result="succeeded", code="", **ITEMS) is None
 
 
-def test_a_model_that_cannot_be_loaded_is_counted(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_cannot_be_loaded_is_counted_and_shown_until_it_is(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(spec: ModelSpec) -> None:
         raise ValueError("broken")
 
-    monkeypatch.setattr("worker.engine.registry.load", broken)
     spec = worker.models.spec("echo")
     assert spec is not None
-    assert not worker.models.load(spec)
+    with monkeypatch.context() as patch:
+        patch.setattr("worker.engine.registry.load", broken)
+        assert not worker.models.load(spec)
     assert value("generate", "model_loads_total", model="echo", result="failed") == 1
+    assert value("generate", "model_failed", model="echo") == 1
+    assert worker.models.load(spec)
+    assert value("generate", "model_failed", model="echo") is None
+
+
+def test_a_model_that_no_catalog_names_is_shown_as_missing_until_it_is_forgotten(worker: Worker) -> None:
+    ledger.submit(["abc"], pool="elsewhere:test")
+    worker.generate("elsewhere:test")
+    assert value("generate", "model_failed", model="elsewhere") == 1
+    worker.models.forget_failures()
+    assert value("generate", "model_failed", model="elsewhere") is None
 
 
 def test_a_loaded_model_is_shown_until_it_is_dropped(worker: Worker) -> None:

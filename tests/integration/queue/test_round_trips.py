@@ -19,7 +19,7 @@ from worker.generation import claiming, settlement
 from worker.generation.distance import Distance
 from worker.generation.lease import Lease
 from worker.generation.models import LoadedModels
-from worker.generation.pool_rotation import PoolRotation
+from worker.generation.pool_rotation import PassedOver, PoolRotation
 from worker.generation.watchdog import Watchdog
 from worker.presence import Presence
 from worker.shutdown import Shutdown
@@ -89,7 +89,7 @@ def test_a_question_takes_one(proxy: Proxy, priority: Priority, monkeypatch: pyt
     submit(["abc"], priority=priority)
     shutdown = Shutdown()
     watchdog = Watchdog(shutdown)
-    rotation = PoolRotation(POOL, LoadedModels(watchdog, Presence(WorkerRole.GENERATE, shutdown)))
+    rotation = PoolRotation(POOL, LoadedModels(watchdog, Presence(WorkerRole.GENERATE, shutdown)), PassedOver())
     assert trips(proxy, Lease(uuid4(), [1], watchdog, shutdown, Distance()).check) <= 1
     assert trips(proxy, lambda: claiming._urgent_pools()) <= 1
     assert trips(proxy, rotation._waiting) <= 1

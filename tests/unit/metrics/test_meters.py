@@ -117,6 +117,17 @@ def test_a_model_is_shown_while_it_is_loaded_and_with_its_present_revision(gener
     assert generation.samples("lengthwise_model_info") == {("other", "r", "fp32"): 1}
 
 
+def test_a_failed_model_is_shown_until_that_is_over_or_it_is_named_no_more(generation: Counted) -> None:
+    for name in ("a", "b", "b", "c"):
+        generation.meters.show_failure(name)
+    assert generation.samples("lengthwise_model_failed") == {("a",): 1, ("b",): 1, ("c",): 1}
+    generation.meters.show_model("a", "older", "int8")
+    generation.meters.hide_failure("b")
+    generation.meters.hide_failure("b")
+    generation.meters.keep_failures(["a", "b"])
+    assert generation.samples("lengthwise_model_failed") == {("a",): 1}
+
+
 def test_what_the_sweep_and_the_deliveries_count(delivery: Counted) -> None:
     delivery.meters.count_expired_leases(3)
     delivery.meters.count_quarantined(2)

@@ -135,6 +135,18 @@ def test_a_newer_revision_that_fails_leaves_the_older_one_loaded_and_says_why() 
     assert (shown.reason, shown.failed_seconds) == (None, None)
 
 
+def test_a_newer_revision_that_failed_is_forgotten_once_the_older_one_is_wanted_again() -> None:
+    worker = Reporting()
+    worker.do("loaded", "a", **LOADED)
+    worker.do("failed", "a", EngineError("its weights do not fit"))
+    worker.do("failed", "b", EngineError("no"))
+    for name in ("a", "b", "unknown"):
+        worker.do("mended", name)
+    a, b = worker.report().models
+    assert (a.state, a.revision, a.reason, a.failed_seconds) == ("loaded", "r", None, None)
+    assert (b.state, b.reason) == ("failed", "no")
+
+
 def test_a_failure_is_forgotten_when_the_model_is_named_no_more() -> None:
     worker = Reporting()
     worker.do("failed", "a", EngineError("no"))
