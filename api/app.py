@@ -18,7 +18,6 @@ from api.admin import installation, keys, tenants, usage, workers
 from api.admin.readiness import Readiness
 from api.http import document
 from api.http.form import FORM_BYTES
-from api.http.refusals import Refusals
 from api.http.request_meter import RequestMeter
 from api.http.spool import Spools
 from api.jobs import retry
@@ -44,6 +43,7 @@ from api.page.state import PageState
 from api.page.submit import route as page_submit
 from api.page.webhooks import act as webhook_act
 from api.page.webhooks import endpoints as page_endpoints
+from api.refusals import Refusals
 from api.shield import Shield
 from api.webhooks import delivery
 from api.webhooks import routes as webhooks

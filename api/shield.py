@@ -10,9 +10,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.access.caller import Caller
-from api.http.refusals import Refusals
 from api.problem import ErrorForms, Problem
+from api.refusals import Refusals
 from lengthwise import logs, traces
 from lengthwise.traces import TraceSpan
 
@@ -78,7 +77,7 @@ class Shield:
                 await self._forms.of(scope["path"])(_MISTAKE)(scope, receive, watched)
         finally:
             _log(scope, status, time.perf_counter() - began_at)
-            if status is not None and status >= 400 and _caller(scope) is None:
+            if status is not None and status >= 400 and _key(scope) is None:
                 self._refusals.count(status)
         return status
 
@@ -108,9 +107,9 @@ def _job(scope: Scope) -> str | None:
         return None
 
 
-def _caller(scope: Scope) -> Caller | None:
-    """Whose valid key the request has; None if it has none, or was refused before one was looked for."""
-    found: Caller | None = scope.get("state", {}).get("caller")
+def _key(scope: Scope) -> UUID | None:
+    """The id of the request's key; None if it has no valid one, or was refused before one was looked for."""
+    found: UUID | None = getattr(scope.get("state", {}).get("caller"), "key_id", None)
     return found
 
 
@@ -131,14 +130,14 @@ def _log(scope: Scope, status: int | None, seconds: float) -> None:
 
     A caller without a valid key could fill a disk with such lines, so that theirs are details, as are those of probes.
     """
-    method, route, caller = scope["method"], _route(scope), _caller(scope)
+    method, route, key = scope["method"], _route(scope), _key(scope)
     fields = {
         "method": method if method in _METHODS else "other",
         "route": route,
         "status": status,
         "seconds": seconds,
-        "key": caller and caller.key_id,
+        "key": key,
         "job": _job(scope),
     }
-    say = partial(log.log, logging.DEBUG if caller is None or route in _PROBES else logging.INFO)
+    say = partial(log.log, logging.DEBUG if key is None or route in _PROBES else logging.INFO)
     say("%s %s: %s", fields["method"], route or "unknown path", status or "no answer", extra={"fields": fields})

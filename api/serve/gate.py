@@ -9,8 +9,8 @@ import logging
 from collections import Counter
 from typing import Protocol
 
-from api.http.refusals import Refusals
 from api.problem import ErrorForms, Problem
+from api.refusals import Refusals
 from lengthwise import logs
 from lengthwise.settings import Settings
 

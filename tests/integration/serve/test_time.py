@@ -13,9 +13,9 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
-from api.http.refusals import Refusals
 from api.page.live import EVENTS_PATH
 from api.problem import ErrorForms
+from api.refusals import Refusals
 from api.serve import server
 from lengthwise.settings import Settings
 from tests import servers as real

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from api.http.refusals import Refusals
 from api.problem import ErrorForms
+from api.refusals import Refusals
 from api.serve.gate import Gate
 from lengthwise.settings import Settings
 
