@@ -54,8 +54,8 @@ class LedgerGauges:
 def sum_open(connection: Connection, *, by_tenant: bool = False) -> OpenSums:
     """The sums of this moment.
 
-    A job of few shards has no tallies. What is done of such jobs is subtracted for the oldest of them only; each of the
-    others counts whole until it ends.
+    A job of few shards has no tallies. What is done of such jobs is subtracted for the oldest of each priority and
+    model only; each of the others counts whole until it ends.
     """
     cursor = database.cursor(connection).execute(_SUMS, {"by_tenant": by_tenant, "exact": _EXACT_JOBS})
     [(work, n_jobs, n_near_deadline)] = cursor.fetchall()
@@ -76,9 +76,8 @@ def read(connection: Connection, *, lost_seconds: float) -> LedgerGauges:
     )
 
 
-#: About so many open jobs without tallies are counted exactly, at up to 32 shards each. They are the oldest of each
-#: priority and model, as many of one as of another.
-_EXACT_JOBS = 200
+#: So many open jobs without tallies are counted exactly of each priority and model, at up to 32 shards each.
+_EXACT_JOBS = 100
 
 # A loose index scan: it probes the index once for each pair of priority and model, and finds its oldest job.
 _PAIRS = """
@@ -111,7 +110,7 @@ WITH RECURSIVE {_PAIRS}, open AS MATERIALIZED (
   SELECT oldest.* FROM pairs CROSS JOIN LATERAL (
     SELECT id, tenant_id, kind, jobs.model FROM jobs
     WHERE state = 'open' AND NOT is_tallied AND jobs.priority = pairs.priority AND jobs.model = pairs.model
-    ORDER BY jobs.created_at LIMIT (SELECT ceil(%(exact)s::float8 / nullif(count(*), 0))::bigint FROM pairs)
+    ORDER BY jobs.created_at LIMIT %(exact)s
   ) oldest
 ), parts AS (
   SELECT tenant_id, kind, model, n_items AS n_open, 0::bigint AS n_running, n_tokens FROM open
