@@ -156,7 +156,7 @@ bench-sentences: $(INSTALLED) ## Measure how well the ends of sentences are foun
 	@$(BIN)/python -m benchmarks.sentences
 
 bench-operate: ARGS :=
-bench-operate: $(INSTALLED) ## Measure scrapes, the overview, lists and jobs of a million jobs (ten minutes, 3 GiB; ARGS=--quick: seconds)
+bench-operate: $(INSTALLED) ## Measure scrapes, the overview, lists and jobs of a million jobs (ten minutes, 3 GiB; ARGS=--quick: two)
 	@$(BIN)/python -m benchmarks.operate $(ARGS)
 
 AUDIT := .venv-audit

@@ -1,8 +1,8 @@
 """Measures what an operator asks of a large installation. The last line printed is one JSON object.
 
-``python -m benchmarks.operate`` starts its own PostgreSQL and Redis, and fills them with a million jobs, of which 100,000
-are open, and with a million waiting shards. Then it asks for a scrape, the overview, lists, jobs and workers: each some
-times in a row (warm), and once after Postgres was restarted and its files were dropped from memory (cold).
+``python -m benchmarks.operate`` starts its own PostgreSQL and Redis, and fills them with a million jobs, of which
+100,000 are open, and with a million waiting shards. Then it asks for a scrape, the overview, lists, jobs and workers:
+each some times in a row (warm), and once after Postgres was restarted and its files were dropped from memory (cold).
 It takes about ten minutes and 3 GiB of disk.
 """
 
