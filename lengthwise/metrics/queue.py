@@ -40,7 +40,7 @@ class QueueCollector(Collector):
         """The gauges; without those of the ledger if it is away. Raises nothing."""
         with self._lock:
             if time.monotonic() - self._read_at >= _SHARED_SECONDS:
-                self._found = [*ledger_families(*self._read(), tenants=self._tenants), *broker_families(_bells())]
+                self._found = [*ledger_families(self._read(), tenants=self._tenants), *broker_families(_bells())]
                 self._read_at = time.monotonic()
             return self._found
 
@@ -48,17 +48,17 @@ class QueueCollector(Collector):
         with translated(), self._database.asking() as connection:
             return gauges.sum_open(connection, by_tenant=self._tenants)
 
-    def _read(self) -> tuple[LedgerGauges, OpenSums] | tuple[None, None]:
+    def _read(self) -> tuple[LedgerGauges, OpenSums] | None:
         try:
             with translated(), self._database.asking() as connection:
                 found = gauges.read(connection, lost_seconds=self._lost_seconds)
             return found, self._sums.get()
         except Unavailable:
-            return None, None  # the process has said so
+            return None  # the process has said so
         except Exception as error:  # the other figures are shown all the same
             name = type(error).__name__
             log.error("the gauges of the ledger were not read: unexpected %s", name, extra=logs.raised(error))
-            return None, None
+            return None
 
 
 def _bells() -> dict[str, int] | None:
@@ -71,11 +71,12 @@ def _bells() -> dict[str, int] | None:
     return found
 
 
-def ledger_families(found: LedgerGauges | None, sums: OpenSums | None, *, tenants: bool) -> Iterator[Metric]:
+def ledger_families(read: tuple[LedgerGauges, OpenSums] | None, *, tenants: bool) -> Iterator[Metric]:
     """The gauges that are read from the ledger; None is a ledger that is away."""
-    yield _gauge("lengthwise_ledger_up", "Whether the gauges of the ledger could be read.", found is not None)
-    if found is None or sums is None:
+    yield _gauge("lengthwise_ledger_up", "Whether the gauges of the ledger could be read.", read is not None)
+    if read is None:
         return
+    found, sums = read
     yield from _work_families(sums, tenants=tenants)
     oldest = GaugeMetricFamily(
         "lengthwise_oldest_pending_seconds",

@@ -43,7 +43,7 @@ def known(*, tenants: bool = False) -> set[KnownMetric]:
 
 def gauges(*, tenants: bool = False) -> Iterator[Metric]:
     """What the collectors yield while every server answers."""
-    yield from queue.ledger_families(LEDGER, SUMS, tenants=tenants)
+    yield from queue.ledger_families((LEDGER, SUMS), tenants=tenants)
     yield from queue.broker_families({"generate": 1, "deliver": 0})
     yield from ConnectionCollector(unconnected).collect()
 
