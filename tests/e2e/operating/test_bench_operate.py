@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.operate.looks import LISTS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.timeout(300)
