@@ -112,12 +112,16 @@ SELECT tenant_id, tag, created_at, id FROM jobs CROSS JOIN unnest(tags) tag
 # They were seen tomorrow, so that none is lost while this measures.
 _WORKERS = """
 INSERT INTO workers (id, role, name, host, pid, device, version, started_at, seen_at, stepped_at, state, model, pool,
-                     batch_rows, batch_tokens, n_items, n_tokens, items_per_second, models)
+                     batch_rows, batch_tokens, n_items, n_tokens, items_per_second, models, busy_seconds,
+                     items_per_busy_second)
 SELECT gen_random_uuid(), CASE WHEN n <= 2 THEN 'deliver' ELSE 'generate' END, 'worker-' || n, 'node-' || n, n, 'cpu',
        '0', now() - interval '1 hour', now() + interval '1 day', now(), 'working', 'model-0', 'model-0:4', 64, 4096,
        100000, 5000000, 100,
-       (SELECT jsonb_agg(jsonb_build_object('name', 'model-' || m, 'state', 'loaded', 'revision', 'r', 'device', 'cpu'))
-        FROM generate_series(0, 2) m)
+       (SELECT jsonb_agg(jsonb_build_object(
+          'name', 'model-' || m, 'state', 'loaded', 'revision', 'r', 'quantization', null, 'device', 'cpu',
+          'memory_bytes', 1000000000, 'load_seconds', 2.5, 'reason', null, 'failed_at', null, 'paused_until', null,
+          'paused_for', null))
+        FROM generate_series(0, 2) m), 3000, 100
 FROM generate_series(1, 30) n
 """
 
