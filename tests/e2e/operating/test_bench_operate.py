@@ -1,4 +1,4 @@
-"""A small ``make bench-operate``: everything is asked, warm and cold. Its figures mean nothing."""
+"""A small ``make bench-operate``: everything is asked, warm. Its figures mean nothing."""
 
 import json
 import subprocess
