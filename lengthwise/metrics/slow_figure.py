@@ -8,8 +8,8 @@ from typing import Generic, TypeVar
 
 Figure = TypeVar("Figure")
 
-#: How long who asks waits for the present figure if there is an earlier one.
-_PATIENCE_SECONDS = 0.01
+#: How long who asks waits for the present figure if there is an earlier one: a quarter of what a scrape may take.
+_PATIENCE_SECONDS = 0.005
 #: An earlier figure counts for this long. Prometheus asks every minute or more often.
 _RECENT_SECONDS = 90.0
 

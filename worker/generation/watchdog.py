@@ -177,7 +177,11 @@ class Watchdog:
         return process or None if is_hanging or is_still else None
 
     def start(self) -> None:
-        """Starts the watching thread. Call this in the parent of the engine's process."""
+        """Starts the watching thread. Call this in the parent of the engine's process.
+
+        This is the first look: a parent that freezes before its thread wakes up is missed too.
+        """
+        self._progress.looked_at = time.monotonic()
         Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def _watch(self) -> None:

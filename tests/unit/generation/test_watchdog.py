@@ -138,6 +138,14 @@ def test_a_process_is_deserted_once_its_parent_has_not_looked_for_long(watchdog:
     assert watchdog.is_deserted
 
 
+def test_a_parent_that_freezes_before_its_thread_wakes_up_has_looked(
+    watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "_watch", lambda: None)
+    watchdog.start()
+    assert watchdog._progress.looked_at > 0
+
+
 def test_the_last_step_is_known_while_the_engine_works(watchdog: Watchdog) -> None:
     assert watchdog.step_at == 0
     with watchdog.watched():
