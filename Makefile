@@ -159,6 +159,10 @@ bench-gpu: $(INSTALLED) ## Measure the engine against transformers on a GPU in b
 bench-sentences: $(INSTALLED) ## Measure how well the ends of sentences are found in 13 languages (seconds)
 	@$(BIN)/python -m benchmarks.sentences
 
+bench-operate: ARGS :=
+bench-operate: $(INSTALLED) ## Measure scrapes, the overview, lists and jobs of a million jobs (ten minutes, 3 GiB; ARGS=--quick: two)
+	@$(BIN)/python -m benchmarks.operate $(ARGS)
+
 AUDIT := .venv-audit
 
 $(AUDIT)/.installed: Makefile
@@ -176,4 +180,4 @@ audit: $(INSTALLED) $(AUDIT)/.installed ## Check packages for known vulnerabilit
 clean: ## Remove the environments, the local data and all caches
 	rm -rf $(VENV) $(PEERS) $(AUDIT) sbom.json .lengthwise .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo up lint test faults hostile test-servers test-install test-models test-real test-js test-page test-monitoring rehearse test-compose test-kubernetes format evaluate bench-queue bench-engine bench-fidelity bench-gpu bench-sentences audit clean
+.PHONY: help install demo up lint test faults hostile test-servers test-install test-models test-real test-js test-page test-monitoring rehearse test-compose test-kubernetes format evaluate bench-queue bench-engine bench-fidelity bench-gpu bench-sentences bench-operate audit clean

@@ -43,7 +43,7 @@ from api.page.state import PageState
 from api.page.submit import route as page_submit
 from api.page.webhooks import act as webhook_act
 from api.page.webhooks import endpoints as page_endpoints
-from api.refusals import Refusals
+from api.refusals import RefusalTally
 from api.shield import Shield
 from api.webhooks import delivery
 from api.webhooks import routes as webhooks
@@ -147,7 +147,7 @@ def create_app(override: Settings | None = None) -> FastAPI:
     app.state.readiness = Readiness(shared)
     app.add_middleware(RateHeaders)
     app.state.forms = forms = problem.ErrorForms()
-    app.state.refusals = refusals = Refusals()
+    app.state.refusals = refusals = RefusalTally()
     for form, routers in ROUTERS:
         for router in routers:
             forms.add(router, form)

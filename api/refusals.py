@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 _LOG_SECONDS = 60.0
 
 
-class Refusals:
+class RefusalTally:
     """Used by one event loop."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problem import ErrorForms, Problem
-from api.refusals import Refusals
+from api.refusals import RefusalTally
 from lengthwise import logs, traces
 from lengthwise.traces import TraceSpan
 
@@ -32,7 +32,7 @@ class Shield:
     again, because the server would log it.
     """
 
-    def __init__(self, app: ASGIApp, forms: ErrorForms, refusals: Refusals) -> None:
+    def __init__(self, app: ASGIApp, forms: ErrorForms, refusals: RefusalTally) -> None:
         self._app = app
         self._forms = forms
         self._refusals = refusals

@@ -55,7 +55,12 @@ class Worker:
         """
         tune_process()
         self.watchdog.beat()
-        self.generating.begin(lambda: self.watchdog.step_at, is_deserted=lambda: self.watchdog.is_deserted)
+        watchdog = self.watchdog
+        self.generating.begin(
+            lambda: watchdog.step_at,
+            busy_seconds=lambda: watchdog.busy_seconds,
+            is_deserted=lambda: watchdog.is_deserted,
+        )
         current = settings.get()
         health = WorkerHealth(lambda: self.watchdog.stalled(current.hang_seconds) is not None, is_prepared=False)
         self.metrics = server.start(current, meters.GENERATE, ConnectionCollector(database.engine), health=health)

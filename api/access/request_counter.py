@@ -24,21 +24,23 @@ _PAUSE_SECONDS = 2.0
 
 
 class RequestCounter:
-    """Only one event loop may call ``count``. Any thread may call ``write``."""
+    """Only one event loop at a time may call ``count``. Any thread may call ``write``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._counts: Counter[tuple[UUID, UUID]] = Counter()
         self._changing = Lock()
         self._writing: asyncio.Task[None] | None = None
+        #: Of the task that writes. Both belong to the event loop in which the task began.
         self._is_over = asyncio.Event()
 
     def count(self, caller: Caller) -> None:
         with self._changing:
             self._counts[caller.tenant_id, caller.key_id] += 1
         if self._writing is None:
+            self._is_over = asyncio.Event()
             # With a context of its own: it works for others than the request that begins it.
-            self._writing = asyncio.create_task(self._keep_writing(), context=Context())
+            self._writing = asyncio.create_task(self._keep_writing(self._is_over), context=Context())
 
     async def close(self) -> None:
         """Writes the remaining counts."""
@@ -46,17 +48,17 @@ class RequestCounter:
         if self._writing is not None:
             await self._writing
 
-    async def _keep_writing(self) -> None:
+    async def _keep_writing(self, is_over: asyncio.Event) -> None:
         try:
             while self._counts:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_PAUSE_SECONDS):
-                        await self._is_over.wait()
+                        await is_over.wait()
                 try:
                     await run_in_threadpool(self.write)
                 except Unavailable as error:
                     log.warning("requests not counted yet: %s", error)
-                    if self._is_over.is_set():
+                    if is_over.is_set():
                         return
         finally:
             self._writing = None

@@ -54,7 +54,7 @@ class WorkerProcess(BaseModel):
     batch_tokens: int | None = Field(description="Input tokens of its batch, padding included.")
     items: int = Field(description="Items settled, or webhooks attempted, since it started.")
     tokens: int = Field(description="Their input and output tokens.")
-    items_per_second: float = Field(description="Over the last minute.")
+    items_per_second: float = Field(description="Over the last minute, in which it may have been idle.")
     models: list[WorkersModel]
     last_error: str | None
     last_error_at: datetime | None

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Protocol
 
 from api.problem import ErrorForms, Problem
-from api.refusals import Refusals
+from api.refusals import RefusalTally
 from lengthwise import logs
 from lengthwise.settings import Settings
 
@@ -36,7 +36,7 @@ class CountedConnection(Protocol):
 class Gate:
     """Used by one event loop."""
 
-    def __init__(self, current: Settings, forms: ErrorForms, refusals: Refusals) -> None:
+    def __init__(self, current: Settings, forms: ErrorForms, refusals: RefusalTally) -> None:
         self.settings = current
         self.forms = forms
         self._addresses: dict[CountedConnection, bytes | None] = {}

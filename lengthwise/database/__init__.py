@@ -185,17 +185,25 @@ def connect(
             "prepare_threshold": 5,
         },
     )
-    pulse = Pulse(on_silence=engine.dispose)
+
+    def renew() -> None:
+        """Replaces the pool, and closes its idle connections. Those in use are closed as they are returned."""
+        pool = engine.pool
+        engine.dispose(close=False)  # first: what is returned while the idle ones are closed is then closed too
+        pool.dispose()
+
+    pulse = Pulse(on_silence=renew)
     limits = {"statement": f"{round(statement_seconds * 1000)}ms", "lock": f"{round(lock_seconds * 1000)}ms"}
 
     def opened(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> WatchedConnection:
+        pool = engine.pool  # it may be replaced while this connects
         connection = pulse.connect(parameters, statement_seconds + _MARGIN_SECONDS)
         try:
             begin_session(connection, limits)
         except BaseException:
             connection.close()
             raise
-        connection.pool = engine.pool
+        connection.pool = pool
         return connection
 
     def returned(connection: WatchedConnection | None, _record: Any) -> None:

@@ -12,7 +12,9 @@ from lengthwise import database
 _STEP = 1.25
 #: A worker that was not seen for this long is lost, however seldom workers report themselves.
 _LOST_SECONDS = 30.0
-#: A worker's rate is that of its last minute, so it counts once the worker has run for this long.
+#: A worker's rate counts once it has worked for so long.
+_LEAST_BUSY_SECONDS = 10.0
+#: A worker of an older release knows its rate over the last minute alone, so that counts once it has run for a minute.
 _MEASURED_SECONDS = 60.0
 
 
@@ -46,7 +48,7 @@ class LiveWorkers:
     """Generation workers that were seen just now and are not stopping, and the mean rate of those that work."""
 
     count: int
-    #: Items a second of one worker; None if none has worked for a minute.
+    #: Items a second of one worker while it works, whatever it did between; None if none has worked for long enough.
     items_per_second: float | None
 
 
@@ -74,8 +76,8 @@ def find_workers(connection: Connection, device: str | None = None) -> LiveWorke
     A worker has a device once it has loaded a model.
     """
     cursor = database.cursor(connection)
-    lost_and_measured = {"lost": _LOST_SECONDS, "measured": _MEASURED_SECONDS}
-    found = cursor.execute(_WORKERS, {"device": device, **lost_and_measured}).fetchone()
+    limits = {"lost": _LOST_SECONDS, "measured": _MEASURED_SECONDS, "busy": _LEAST_BUSY_SECONDS}
+    found = cursor.execute(_WORKERS, {"device": device, **limits}).fetchone()
     return LiveWorkers(*found) if found else LiveWorkers(0, None)
 
 
@@ -89,7 +91,8 @@ FROM (
          extract(epoch FROM coalesce(deadline_at, created_at + make_interval(secs => %(drain)s)) - now())::float8
            AS seconds,
          n_tokens - CASE WHEN is_tallied THEN (
-           SELECT coalesce(sum(n_input), 0) FROM tallies WHERE tallies.job_id = jobs.id) ELSE 0 END AS left_tokens
+           SELECT coalesce(sum(n_input), 0)::bigint FROM tallies WHERE tallies.job_id = jobs.id)
+         ELSE 0 END AS left_tokens
   FROM jobs WHERE state = 'open' AND (%(models)s::text[] IS NULL OR model = ANY(%(models)s))
   OFFSET 0
 ) open
@@ -110,10 +113,14 @@ WHERE %(models)s::text[] IS NULL OR jobs.model = ANY(%(models)s)
 
 _WORKERS = """
 SELECT count(*)::int,
-       avg(items_per_second) FILTER (
-         WHERE state = 'working' AND items_per_second > 0
-           AND started_at <= now() - make_interval(secs => %(measured)s))::float8
-FROM workers
+       avg(rate) FILTER (WHERE state = 'working' AND rate > 0)::float8
+FROM (
+  SELECT role, state, device, seen_at,
+         CASE WHEN busy_seconds >= %(busy)s THEN items_per_busy_second
+              WHEN busy_seconds IS NULL AND started_at <= now() - make_interval(secs => %(measured)s)
+                THEN items_per_second END AS rate
+  FROM workers
+) worker
 WHERE role = 'generate' AND state <> 'stopping' AND seen_at > now() - make_interval(secs => %(lost)s)
   AND (%(device)s::text IS NULL OR starts_with(device, %(device)s))
 """

@@ -60,6 +60,10 @@ class WorkerReport:
     n_items: int
     n_tokens: int
     items_per_second: float
+    #: For how long it has worked since it started, and its items per second over the last minute of this time. None if
+    #: it does not know.
+    busy_seconds: float | None = None
+    items_per_busy_second: float | None = None
     models: Sequence[ReportedModel]
     last_error: str | None
     error_seconds: float | None
@@ -148,11 +152,13 @@ def forget(connection: Connection, *, seconds: float) -> None:
 # The process knows how long ago something was, by its monotonic clock, and not when: its host's clock may be wrong.
 _BEAT = """
 INSERT INTO workers (id, role, name, host, pid, device, version, started_at, seen_at, stepped_at, state, model, pool,
-                     batch_rows, batch_tokens, n_items, n_tokens, items_per_second, models, last_error, last_error_at)
+                     batch_rows, batch_tokens, n_items, n_tokens, items_per_second, busy_seconds,
+                     items_per_busy_second, models, last_error, last_error_at)
 VALUES (%(id)s, %(role)s, %(name)s, %(host)s, %(pid)s, %(device)s, %(version)s,
         now() - make_interval(secs => %(started_seconds)s), now(),
         now() - make_interval(secs => %(stepped_seconds)s), %(state)s, %(model)s, %(pool)s,
-        %(batch_rows)s, %(batch_tokens)s, %(n_items)s, %(n_tokens)s, %(items_per_second)s, (
+        %(batch_rows)s, %(batch_tokens)s, %(n_items)s, %(n_tokens)s, %(items_per_second)s,
+        %(busy_seconds)s, %(items_per_busy_second)s, (
           SELECT coalesce(jsonb_agg((model || jsonb_build_object(
             'failed_at', now() - make_interval(secs => (model->>'failed_seconds')::float8),
             'paused_until', now() + make_interval(secs => (model->>'paused_seconds')::float8)
@@ -163,8 +169,9 @@ ON CONFLICT (id) DO UPDATE SET
   device = excluded.device, seen_at = excluded.seen_at, stepped_at = excluded.stepped_at, state = excluded.state,
   model = excluded.model, pool = excluded.pool, batch_rows = excluded.batch_rows,
   batch_tokens = excluded.batch_tokens, n_items = excluded.n_items, n_tokens = excluded.n_tokens,
-  items_per_second = excluded.items_per_second, models = excluded.models, last_error = excluded.last_error,
-  last_error_at = excluded.last_error_at
+  items_per_second = excluded.items_per_second, busy_seconds = excluded.busy_seconds,
+  items_per_busy_second = excluded.items_per_busy_second, models = excluded.models,
+  last_error = excluded.last_error, last_error_at = excluded.last_error_at
 """
 
 _END = "DELETE FROM workers WHERE id = %(id)s"

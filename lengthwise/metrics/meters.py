@@ -6,7 +6,6 @@ A tenant's id is a label only if ``metrics_tenants`` is set.
 
 import collections
 from collections.abc import Collection, Iterable, Sequence
-from functools import cache
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.registry import Collector
@@ -225,7 +224,15 @@ def _histogram(
     return Histogram(name, documentation, labels, unit=unit, registry=None, buckets=buckets)
 
 
-@cache
+#: The meters of ``get()``. As with ``database.engine()``, threads that ask first at the same time all get one of them.
+_made: dict[str, Meters] = {}
+
+
 def get() -> Meters:
     """The meters of this process."""
-    return Meters(tenants=settings.get().metrics_tenants)
+    return _made.get("process") or _made.setdefault("process", Meters(tenants=settings.get().metrics_tenants))
+
+
+def forget() -> None:
+    """Lets ``get()`` make new ones, with all counts at zero."""
+    _made.clear()

@@ -12,7 +12,8 @@ from lengthwise import logs, queue
 from lengthwise.database import Database, translated
 from lengthwise.errors import Unavailable
 from lengthwise.ledger import gauges, workers
-from lengthwise.ledger.gauges import LedgerGauges
+from lengthwise.ledger.gauges import LedgerGauges, OpenSums
+from lengthwise.metrics.slow_figure import SlowFigure
 from lengthwise.states import Priority, WorkerRole, WorkerState
 
 log = logging.getLogger(__name__)
@@ -22,11 +23,15 @@ _SHARED_SECONDS = 1.0
 
 
 class QueueCollector(Collector):
-    """Only the API's process has one: every process would show the same figures."""
+    """Only the API's process has one: every process would show the same figures.
+
+    If very many jobs are open, a scrape shows the sums over them that were found after the scrape before.
+    """
 
     def __init__(self, database: Database, *, tenants: bool, presence_seconds: float) -> None:
         self._database, self._tenants = database, tenants
         self._lost_seconds = workers.lost_after(presence_seconds)
+        self._sums = SlowFigure(self._sum_open)
         self._lock = Lock()
         self._read_at = float("-inf")
         self._found: Sequence[Metric] = ()
@@ -39,10 +44,15 @@ class QueueCollector(Collector):
                 self._read_at = time.monotonic()
             return self._found
 
-    def _read(self) -> LedgerGauges | None:
+    def _sum_open(self) -> OpenSums:
+        with translated(), self._database.asking() as connection:
+            return gauges.sum_open(connection, by_tenant=self._tenants)
+
+    def _read(self) -> tuple[LedgerGauges, OpenSums] | None:
         try:
             with translated(), self._database.asking() as connection:
-                return gauges.read(connection, lost_seconds=self._lost_seconds, by_tenant=self._tenants)
+                found = gauges.read(connection, lost_seconds=self._lost_seconds)
+            return found, self._sums.get()
         except Unavailable:
             return None  # the process has said so
         except Exception as error:  # the other figures are shown all the same
@@ -61,29 +71,13 @@ def _bells() -> dict[str, int] | None:
     return found
 
 
-def ledger_families(found: LedgerGauges | None, *, tenants: bool) -> Iterator[Metric]:
+def ledger_families(read: tuple[LedgerGauges, OpenSums] | None, *, tenants: bool) -> Iterator[Metric]:
     """The gauges that are read from the ledger; None is a ledger that is away."""
-    yield _gauge("lengthwise_ledger_up", "Whether the gauges of the ledger could be read.", found is not None)
-    if found is None:
+    yield _gauge("lengthwise_ledger_up", "Whether the gauges of the ledger could be read.", read is not None)
+    if read is None:
         return
-    of_tenant = ("tenant",) if tenants else ()
-    items = GaugeMetricFamily(
-        "lengthwise_items",
-        "Items of open jobs that wait or run. Only open jobs are counted.",
-        labels=("state", "kind", "model", *of_tenant),
-    )
-    tokens = GaugeMetricFamily(
-        "lengthwise_pending_tokens",
-        "Input tokens of open jobs that wait or run.",
-        labels=("kind", "model", *of_tenant),
-    )
-    for work in found.work:
-        tenant = (str(work.tenant_id),) if tenants else ()
-        items.add_metric(("waiting", work.kind, work.model, *tenant), max(0, work.n_open - work.n_running))
-        items.add_metric(("running", work.kind, work.model, *tenant), work.n_running)
-        tokens.add_metric((work.kind, work.model, *tenant), max(0, work.n_tokens))
-    yield items
-    yield tokens
+    found, sums = read
+    yield from _work_families(sums, tenants=tenants)
     oldest = GaugeMetricFamily(
         "lengthwise_oldest_pending_seconds",
         "Age of the oldest open job of each priority; 0 if there is none.",
@@ -92,12 +86,6 @@ def ledger_families(found: LedgerGauges | None, *, tenants: bool) -> Iterator[Me
     for priority in Priority:
         oldest.add_metric((priority.name.lower(),), found.oldest_seconds.get(priority, 0.0))
     yield oldest
-    yield _gauge("lengthwise_open_jobs", "Jobs that have not ended.", found.n_jobs)
-    yield _gauge(
-        "lengthwise_jobs_near_deadline",
-        "Open jobs with less than a tenth of the time between submission and deadline left.",
-        found.n_near_deadline,
-    )
     nearest = GaugeMetricFamily(
         "lengthwise_nearest_deadline_seconds", "Time until the nearest deadline of an open job, if any has one."
     )
@@ -118,6 +106,33 @@ def ledger_families(found: LedgerGauges | None, *, tenants: bool) -> Iterator[Me
         for state in WorkerState:
             processes.add_metric((role, state), found.workers.get((role, state), 0))
     yield processes
+
+
+def _work_families(sums: OpenSums, *, tenants: bool) -> Iterator[Metric]:
+    of_tenant = ("tenant",) if tenants else ()
+    items = GaugeMetricFamily(
+        "lengthwise_items",
+        "Items of open jobs that wait or run. Only open jobs are counted.",
+        labels=("state", "kind", "model", *of_tenant),
+    )
+    tokens = GaugeMetricFamily(
+        "lengthwise_pending_tokens",
+        "Input tokens of open jobs that wait or run.",
+        labels=("kind", "model", *of_tenant),
+    )
+    for work in sums.work:
+        tenant = (str(work.tenant_id),) if tenants else ()
+        items.add_metric(("waiting", work.kind, work.model, *tenant), max(0, work.n_open - work.n_running))
+        items.add_metric(("running", work.kind, work.model, *tenant), work.n_running)
+        tokens.add_metric((work.kind, work.model, *tenant), max(0, work.n_tokens))
+    yield items
+    yield tokens
+    yield _gauge("lengthwise_open_jobs", "Jobs that have not ended.", sums.n_jobs)
+    yield _gauge(
+        "lengthwise_jobs_near_deadline",
+        "Open jobs with less than a tenth of the time between submission and deadline left.",
+        sums.n_near_deadline,
+    )
 
 
 def broker_families(waiting: dict[str, int] | None) -> Iterator[Metric]:

@@ -28,10 +28,14 @@ workers = Table(
     # What it has done since it started: items or deliveries, and their input and output tokens.
     Column("n_items", BigInteger, nullable=False),
     Column("n_tokens", BigInteger, nullable=False),
-    Column("items_per_second", Double, nullable=False),  # over the last minute
+    Column("items_per_second", Double, nullable=False),  # over the last minute, in which it may have been idle
     Column("models", JSONB, nullable=False),  # a list; see ``ReportedModel`` in ledger/workers.py
     Column("last_error", Text),  # a class, and a message of our own
     time("last_error_at"),
+    # How long it has worked since it started, and its items per second over the last minute of this time. NULL if it
+    # does not know, as a worker of an older release.
+    Column("busy_seconds", Double),
+    Column("items_per_busy_second", Double),
     prefixes=["UNLOGGED"],
     postgresql_with={"fillfactor": "50"},  # leaves space on a page for the next report
 )

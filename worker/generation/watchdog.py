@@ -63,6 +63,9 @@ class Watchdog:
         self._progress = RawValue(_Progress)
         #: How many ``watched`` and ``patient`` are open in this process.
         self._n_watched = self._n_patient = 0
+        #: How long this process was watched in all before, and since when it is now; None if it is not. They change
+        #: together, so that another thread may read them.
+        self._busy: tuple[float, float | None] = (0.0, None)
         self._is_starting = False
         self._before_end: Callable[[], None] = lambda: None
         self._counting = Lock()
@@ -78,6 +81,8 @@ class Watchdog:
         def progress() -> None:
             shared.made_at = clock()
 
+        if not self._n_watched:
+            self._busy = (self._busy[0], clock())
         self._n_watched += 1
         shared.process = os.getpid()
         progress()
@@ -86,6 +91,8 @@ class Watchdog:
         finally:
             self._n_watched -= 1
             shared.made_at = clock() if self._n_watched else 0.0
+            if not self._n_watched:
+                self._busy = (self.busy_seconds, None)
 
     def step(self) -> None:
         """Notes the end of a step, if the engine's thread is watched. Threads that work for it may call this too."""
@@ -146,6 +153,12 @@ class Watchdog:
         return made_at
 
     @property
+    def busy_seconds(self) -> float:
+        """How long this process's engine thread has been watched in all, the present ``watched`` included."""
+        before, since = self._busy
+        return before if since is None else before + time.monotonic() - since
+
+    @property
     def is_deserted(self) -> bool:
         """Whether the parent has not looked for long. It is frozen, so this process is given no work."""
         looked_at: float = self._progress.looked_at
@@ -164,7 +177,11 @@ class Watchdog:
         return process or None if is_hanging or is_still else None
 
     def start(self) -> None:
-        """Starts the watching thread. Call this in the parent of the engine's process."""
+        """Starts the watching thread. Call this in the parent of the engine's process.
+
+        This is the first look: a parent that freezes before its thread wakes up is missed too.
+        """
+        self._progress.looked_at = time.monotonic()
         Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def _watch(self) -> None:

@@ -7,7 +7,6 @@ frozen or killed, or a library holds the interpreter, nothing is written, and th
 import os
 import socket
 import time
-from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from importlib.metadata import version
@@ -18,12 +17,10 @@ from lengthwise.kinds import pool as pools
 from lengthwise.ledger.workers import ReportedModel, WorkerReport
 from lengthwise.states import WorkerRole, WorkerState
 from worker.presence.known_model import KnownModel
+from worker.presence.pace import Pace
 from worker.presence.reports import Reports
 from worker.presence.told import reason, told
 from worker.shutdown import Shutdown
-
-#: The time over which items per second are averaged.
-_RATE_SECONDS = 60.0
 
 
 class Presence:
@@ -121,17 +118,25 @@ class Presence:
 
     # What the process calls at its start and end.
 
-    def begin(self, step: Callable[[], float], *, is_deserted: Callable[[], bool] = lambda: False) -> None:
+    def begin(
+        self,
+        step: Callable[[], float],
+        *,
+        busy_seconds: Callable[[], float | None] = lambda: None,
+        is_deserted: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Starts the reports. Until ``ready``, the process counts as starting.
 
-        ``step``: when the work that runs now last made a step; 0 while nothing runs. While the process
-        ``is_deserted``, it reports nothing: the process that gives it work is frozen.
+        ``step``: when the work that runs now last made a step; 0 while nothing runs. ``busy_seconds``: how long the
+        process has worked since it started, if that is known. While the process ``is_deserted``, it reports nothing:
+        the process that gives it work is frozen.
         """
         self._id, self._began_at = uuid4(), time.monotonic()
         self._step = step
         self._host, self._version = socket.gethostname(), version("lengthwise")
         self._reported_at, self._last_step_at = self._began_at, 0.0
-        self._counts = deque([(self._began_at, 0)])
+        self._busy_seconds = busy_seconds
+        self._pace, self._busy_pace = Pace(self._began_at), Pace(0.0)
         self._reports = Reports(self._id, self._made, is_deserted, self._shutdown)
         self._reports.start()
 
@@ -157,6 +162,7 @@ class Presence:
         known = [each.at(now) for each in self._models.copy().values()]
         pool, (rows, tokens) = (self.pool, self._batch) if state is WorkerState.WORKING else (None, (0, 0))
         message, failed_at = self._error or (None, now)
+        busy = self._busy_seconds()
         return WorkerReport(
             id=self._id,
             role=self._role,
@@ -174,7 +180,9 @@ class Presence:
             batch_tokens=tokens or None,
             n_items=self._n_items,
             n_tokens=self._n_tokens,
-            items_per_second=self._rate(now),
+            items_per_second=self._pace.after(now, self._n_items),
+            busy_seconds=busy,
+            items_per_busy_second=None if busy is None else self._busy_pace.after(busy, self._n_items),
             models=known,
             last_error=message,
             error_seconds=None if message is None else now - failed_at,
@@ -186,12 +194,3 @@ class Presence:
         if self._is_starting:
             return WorkerState.STARTING
         return WorkerState.WORKING if is_working else WorkerState.IDLE
-
-    def _rate(self, now: float) -> float:
-        """Items per second over the last minute, or since the start."""
-        counts = self._counts
-        counts.append((now, self._n_items))
-        while now - counts[1][0] >= _RATE_SECONDS:
-            counts.popleft()
-        began_at, n_before = counts[0]
-        return (counts[-1][1] - n_before) / max(now - began_at, 1e-6)

@@ -16,9 +16,10 @@ from lengthwise import database
 from lengthwise.ledger.job_figures import JobFigures
 from lengthwise.states import JobState
 
-#: Jobs that one page looks at: 10 ms. Whether an open job has begun takes some look-ups for each.
-_LOOKS = 5_000
-_LOOKS_AT_SHARDS = 1_000
+#: Jobs that one page looks at. Each is a row of its own place in the table, which may have to be read from the disk;
+#: whether an open job has begun takes some look-ups more.
+_LOOKS = 2_000
+_LOOKS_AT_SHARDS = 400
 #: If no more jobs have such a name, all of them are read, and sorted. Otherwise the list often meets one of them.
 _FEW_NAMES = 1_000
 

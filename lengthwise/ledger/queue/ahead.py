@@ -52,7 +52,7 @@ _QUEUED = """
 SELECT tenant_id, priority, weight, sum(n_open)::bigint FROM (
   SELECT jobs.tenant_id, coalesce(jobs.urgency, jobs.priority) AS priority, tenants.weight,
          jobs.n_tokens - CASE WHEN jobs.is_tallied THEN (
-           SELECT coalesce(sum(n_input), 0) FROM tallies WHERE tallies.job_id = jobs.id) ELSE 0 END AS n_open
+           SELECT coalesce(sum(n_input), 0)::bigint FROM tallies WHERE tallies.job_id = jobs.id) ELSE 0 END AS n_open
   FROM jobs JOIN tenants ON tenants.id = jobs.tenant_id
   WHERE jobs.state = 'open' AND jobs.deleted_at IS NULL AND jobs.model = ANY(%(models)s)
     AND coalesce(jobs.urgency, jobs.priority) <= %(least)s

@@ -40,7 +40,8 @@ def by_priority(connection: Connection, tenant_id: UUID | None, *, most: int = 1
 _LEFT = """
 n_items - CASE WHEN is_tallied THEN (SELECT coalesce(sum(n_done), 0) FROM tallies WHERE tallies.job_id = jobs.id)
                ELSE 0 END AS n_items,
-n_tokens - CASE WHEN is_tallied THEN (SELECT coalesce(sum(n_input), 0) FROM tallies WHERE tallies.job_id = jobs.id)
+n_tokens - CASE WHEN is_tallied
+                THEN (SELECT coalesce(sum(n_input), 0)::bigint FROM tallies WHERE tallies.job_id = jobs.id)
                 ELSE 0 END AS n_tokens
 """
 

@@ -14,10 +14,11 @@ from sqlalchemy import Connection
 from lengthwise import database
 
 #: Open shards of the job that are looked at, leased ones first; and its pools, of which most jobs have one.
-_OPEN_SHARDS = 2_000
+_OPEN_SHARDS = 1_000
 _POOLS = 8
 #: Shards at the head of a queue among which the job's first one is sought. Beyond it, "at least so many" come first.
-MOST_AHEAD = 5_000
+#: Each is a row in a table that changes all the time: 1,000 of them are some 60,000 items, and 10 to 20 ms.
+MOST_AHEAD = 1_000
 #: Pools that are asked for work that comes first, and shards at the head of each: the first ones may be put off.
 _OTHER_POOLS = 200
 _HEADS = 100

@@ -21,9 +21,9 @@ from worker.upkeep.sweep import Sweeper
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
     """New meters, so that nothing of earlier tests is counted."""
-    meters.get.cache_clear()
+    meters.forget()
     yield
-    meters.get.cache_clear()
+    meters.forget()
 
 
 def value(role: str, name: str, **labels: str) -> float | None:

@@ -326,9 +326,15 @@ def test_open_work_is_summed_without_reading_any_shard() -> None:
     assert rows_read(nodes) <= N_JOBS + 8 + 10
 
 
-def test_the_gauges_read_open_jobs_and_leased_shards_alone() -> None:
+def test_what_a_scrape_always_reads_stands_first_in_indexes() -> None:
+    nodes = explain(gauges._GAUGES, lost=15.0)
+    assert {"jobs_open_work_idx", "jobs_deadline_idx"} <= indexes(nodes)
+    assert rows_read(nodes) <= 10
+
+
+def test_the_sums_of_a_scrape_read_open_jobs_and_leased_shards_alone() -> None:
     # Without the jobs of few shards: here they have thousands.
-    nodes = explain(gauges._GAUGES, by_tenant=False, exact=0, lost=15.0)
+    nodes = explain(gauges._SUMS, by_tenant=False, exact=0)
     assert {"shards_leased_idx", "tallies_pkey"} <= indexes(nodes)
     assert rows_read(nodes) < 2 * 3_000 + N_JOBS + 2_000  # 27,000 shards wait
 

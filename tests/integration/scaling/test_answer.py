@@ -9,7 +9,7 @@ import pytest
 
 from lengthwise import database
 from lengthwise.ledger import scaling
-from lengthwise.scaling.answer import ScalingAnswer
+from lengthwise.scaling.answer import ScalingAnswer, _load
 from lengthwise.settings import Settings
 from tests import ledger
 
@@ -36,16 +36,22 @@ def add_worker(
     rate: float = 10.0,
     age: float = 600,
     unseen: float = 1,
+    busy: float | None = 60,
+    busy_rate: float | None = None,
 ) -> None:
-    values = {"role": role, "device": device, "state": state, "rate": rate, "age": age, "unseen": unseen}
-    ledger.sql(_ADD, id=uuid4(), **values)
+    """A worker of this rate over the last minute. While it works it is ``busy_rate``, by default the same.
+
+    If ``busy`` is None, it is one of an older release, which does not know for how long it worked.
+    """
+    values = {"role": role, "device": device, "state": state, "rate": rate, "age": age, "unseen": unseen, "busy": busy}
+    ledger.sql(_ADD, id=uuid4(), **values, busy_rate=None if busy is None else busy_rate or rate)
 
 
 _ADD = """
 INSERT INTO workers (id, role, name, host, pid, device, version, started_at, seen_at, state, n_items, n_tokens,
-                     items_per_second, models)
+                     items_per_second, busy_seconds, items_per_busy_second, models)
 VALUES (:id, :role, 'one', 'here', 1, :device, '0', now() - make_interval(secs => :age),
-        now() - make_interval(secs => :unseen), :state, 1, 1, :rate, '[]')
+        now() - make_interval(secs => :unseen), :state, 1, 1, :rate, :busy, :busy_rate, '[]')
 """
 
 
@@ -123,15 +129,30 @@ class TestWorkers:
         add_worker(unseen=60)
         assert find_workers().count == 3
 
-    def test_their_rate_is_the_mean_of_those_that_have_worked_for_a_minute(self) -> None:
+    def test_their_rate_is_the_mean_of_those_that_have_worked_for_long_enough(self) -> None:
         assert find_workers() == scaling.LiveWorkers(0, None)
-        add_worker(age=20, rate=1000)
+        add_worker(busy=5, rate=1000)
         add_worker(state="idle", rate=1)
         add_worker(rate=0)
         assert find_workers().items_per_second is None
         add_worker(rate=10)
         add_worker(rate=30)
         assert find_workers().items_per_second == 20
+
+    def test_the_time_in_which_a_worker_was_idle_does_not_make_it_slow(self) -> None:
+        """It worked for 10 s of the last minute: a sixth of its speed would call for six times the workers."""
+        add_worker(rate=50, busy=10, busy_rate=300)
+        assert find_workers().items_per_second == 300
+
+    def test_a_worker_that_has_just_started_counts_once_it_has_worked(self) -> None:
+        add_worker(age=15, busy=12, rate=80, busy_rate=100)
+        assert find_workers().items_per_second == 100
+
+    def test_a_worker_of_an_older_release_counts_by_its_last_minute(self) -> None:
+        add_worker(busy=None, age=20, rate=1000)
+        assert find_workers().items_per_second is None
+        add_worker(busy=None, rate=40)
+        assert find_workers().items_per_second == 40
 
     def test_only_those_on_the_device_that_is_asked_for_count(self) -> None:
         add_worker(device="cuda:0", rate=100)
@@ -185,6 +206,15 @@ class TestAnswer:
         add_worker()
         found = ask(answer)
         assert (found["busy"], found["live"], found["desired"]) == (2, 2, 2)
+
+    def test_the_rate_of_a_worker_is_that_of_its_work(self) -> None:
+        """Under full load the measured rate takes the place of the one in the settings."""
+        ledger.submit(["abcd"] * 10, shard_items=1)
+        ledger.must_take(items=1)
+        add_worker(rate=5, busy=10, busy_rate=30)
+        with database.engine().connect() as connection:
+            work, workers = scaling.read_work(connection, [], drain_seconds=DRAIN), scaling.find_workers(connection)
+        assert _load(work, workers).tokens_per_second == 30 * 4
 
     def test_models_and_devices_are_groups_of_their_own(self, answer: ScalingAnswer) -> None:
         ledger.submit(["abcd"] * 500, pool="one:test", deadline_at=in_seconds(3600))

@@ -15,7 +15,7 @@ from fastapi.responses import StreamingResponse
 
 from api.page.live import EVENTS_PATH
 from api.problem import ErrorForms
-from api.refusals import Refusals
+from api.refusals import RefusalTally
 from api.serve import server
 from lengthwise.settings import Settings
 from tests import servers as real
@@ -153,7 +153,7 @@ def test_the_rest_of_a_body_that_nobody_wants_is_not_read_for_ever(api: RawApi) 
 @contextmanager
 def running(app: FastAPI, **limits: float) -> Iterator[RawApi]:
     """The app behind our server, in a thread of this process."""
-    app.state.forms, app.state.refusals = ErrorForms(), Refusals()
+    app.state.forms, app.state.refusals = ErrorForms(), RefusalTally()
     given = server.options(app, Settings.model_validate(limits))
     started = uvicorn.Server(uvicorn.Config(app, port=0, **given))
     thread = threading.Thread(target=started.run)

@@ -91,6 +91,14 @@ def test_a_page_reads_a_limited_number_of_rows(
         assert len(asked.ids(21)) == n_found
 
 
+def test_a_page_that_finds_nothing_looks_at_some_thousand_jobs() -> None:
+    wanted = JobFilter(kind="generate", state=JobState.CANCELLED)
+    with database.engine().begin() as connection:
+        found, last = plans(search._Search(connection, DEFAULT, wanted, None))
+    assert found[0]["Actual Rows"] == 0
+    assert max(rows_read(found), rows_read(last)) <= 4_200, "of 50,000 of that kind"
+
+
 def plans(asked: search._Search) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The executed plans of a page of 21 jobs, and of the job that it looks at last."""
     where = " AND ".join(asked._checks) or "true"

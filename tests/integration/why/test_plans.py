@@ -30,6 +30,12 @@ def test_the_open_shards_of_a_job_and_what_comes_first_are_read_up_to_a_limit(jo
     assert rows_read(nodes) <= 500 + N_POOLS * (1_000 + 20 + 10)
 
 
+def test_the_place_of_a_job_is_sought_among_some_thousand_rows() -> None:
+    limits = {"open": facts._OPEN_SHARDS, "pools": facts._POOLS, "ahead": facts.MOST_AHEAD}
+    nodes = explain(facts._SHARDS, job=TALLIED, **limits)
+    assert rows_read(nodes) <= 1_000 + N_POOLS * 1_100, "of 27,000 that wait"
+
+
 def test_waiting_pools_are_found_by_their_heads() -> None:
     nodes = explain(facts._WAITING, pools=200, heads=100)
     assert nodes[0]["Actual Rows"] == N_POOLS

@@ -110,6 +110,30 @@ def test_a_worker_shows_its_models_its_batch_and_what_it_has_done(
     assert tokens == 3 * (3 + 3), "input and output of each item"
 
 
+def test_a_worker_says_for_how_long_it_worked_and_how_fast_it_was_then(
+    worker: Worker, install_engine: EngineInstaller
+) -> None:
+    install_engine(lambda spec: WatchedEngine(spec, lambda _: time.sleep(0.3)))
+    with present(worker.generating, busy_seconds=lambda: worker.watchdog.busy_seconds):
+        wait_until(lambda: column("busy_seconds") == 0)
+        submit(["abc", "abd", "abe"])
+        worker.generate(POOL)
+        busy = worker.watchdog.busy_seconds
+        assert busy >= 0.3
+        wait_until(lambda: column("busy_seconds") == busy)
+        assert column("items_per_busy_second") == pytest.approx(3 / busy)
+        first = column("seen_at")
+        wait_until(lambda: column("seen_at") != first)
+        assert column("busy_seconds") == busy, "it has been idle"
+        assert column("items_per_busy_second") == pytest.approx(3 / busy)
+
+
+def test_a_process_that_sends_webhooks_does_not_measure_how_long_it_works() -> None:
+    with present(Presence(WorkerRole.DELIVER, Shutdown())):
+        wait_until(lambda: states() == ["idle"])
+        assert sql("SELECT busy_seconds, items_per_busy_second FROM workers") == [(None, None)]
+
+
 def test_a_model_that_fails_to_load_says_why_until_it_is_loaded(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from api.problem import ErrorForms
-from api.refusals import Refusals
+from api.refusals import RefusalTally
 from api.serve.gate import Gate
 from lengthwise.settings import Settings
 
@@ -34,7 +34,7 @@ class FakeConnection:
 )
 def test_an_address_is_counted_and_a_trusted_proxy_is_not(first: str, second: str, are_one: bool) -> None:
     async def refuses() -> bool:
-        gate = Gate(Settings(max_connections_per_address=1), ErrorForms(), Refusals())
+        gate = Gate(Settings(max_connections_per_address=1), ErrorForms(), RefusalTally())
         connection = FakeConnection()
         assert gate.admit(connection, first) is None
         is_refused = gate.admit(FakeConnection(), second) is not None
@@ -63,7 +63,7 @@ def test_a_connection_that_cannot_be_looked_at_is_ended_and_the_others_are_looke
             self.n_looks += 1
 
     async def watched(*connections: Broken) -> None:
-        gate = Gate(Settings(), ErrorForms(), Refusals())
+        gate = Gate(Settings(), ErrorForms(), RefusalTally())
         for each in connections:
             gate.admit(each, None)
         await asyncio.sleep(0.1)

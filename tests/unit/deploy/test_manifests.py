@@ -27,6 +27,11 @@ def name_of(manifest: Manifest) -> str:
     return str(manifest["metadata"]["name"])
 
 
+def pod_labels(workload: Manifest) -> dict[str, str]:
+    found: dict[str, str] = workload["spec"]["template"]["metadata"]["labels"]
+    return found
+
+
 def deployment(name: str) -> Manifest:
     return find("Deployment", name)
 
@@ -67,7 +72,7 @@ def test_a_part_waits_for_the_schema_spreads_and_is_drained_one_by_one(name: str
 
 @pytest.mark.parametrize("workload", OURS, ids=name_of)
 def test_selectors_find_their_pods(workload: Manifest) -> None:
-    labels = workload["spec"]["template"]["metadata"]["labels"]
+    labels = pod_labels(workload)
     assert labels == {
         "app.kubernetes.io/part-of": "lengthwise",
         "app.kubernetes.io/component": name_of(workload),
@@ -233,6 +238,31 @@ class TestComponents:
             "valueLocation": "desired",
             "targetValue": "1",
         }
+
+    def test_prometheus_scrapes_every_part_that_has_metrics_under_the_job_of_the_alerts(self) -> None:
+        spec = find("PodMonitor", "lengthwise", "components/monitoring")["spec"]
+        (endpoint,) = spec["podMetricsEndpoints"]
+        (expression,) = spec["selector"]["matchExpressions"]
+        parts = {
+            name_of(workload)
+            for workload in OURS
+            for port in pod(workload)["containers"][0].get("ports", ())
+            if port["name"] == endpoint["port"]
+        }
+        assert (expression["key"], expression["operator"]) == ("app.kubernetes.io/component", "In")
+        assert set(expression["values"]) == parts == {"api", "generate", "deliver"}
+        job = pod_labels(deployment("api"))[spec["jobLabel"]]
+        alerts = (ROOT / "deploy" / "monitoring" / "alerts.yml").read_text("utf-8")
+        dashboard = (ROOT / "deploy" / "monitoring" / "dashboard.json").read_text("utf-8")
+        jobs = set(re.findall(r'job=\\?"([^"\\]+)', alerts + dashboard))
+        assert {job} == jobs
+
+    def test_prometheus_reaches_the_pods_that_it_scrapes(self) -> None:
+        monitor = find("PodMonitor", "lengthwise", "components/monitoring")["spec"]
+        policy = find("NetworkPolicy", "monitoring", "components/monitoring")["spec"]
+        assert policy["podSelector"]["matchLabels"] == monitor["selector"]["matchLabels"]
+        (rule,) = policy["ingress"]
+        assert [str(port["port"]) for port in rule["ports"]] == [BASE["LENGTHWISE_METRICS_PORT"]]
 
     def test_the_ingress_has_the_limits_of_the_api(self) -> None:
         annotations = find("Ingress", "api", "components/ingress")["metadata"]["annotations"]

@@ -32,6 +32,27 @@ def test_an_engine_without_progress_is_stalled_and_its_process_is_known(watchdog
         assert watchdog.stalled(60) is None
 
 
+def test_the_time_of_the_engine_is_busy_once_however_it_is_nested_and_idle_time_is_not(
+    watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
+    assert watchdog.busy_seconds == 0
+    with watchdog.watched():
+        now += 2
+        with watchdog.watched():
+            now += 3
+        assert watchdog.busy_seconds == 5, "also while it lasts"
+        now += 1
+    now += 50
+    assert watchdog.busy_seconds == 6
+    with pytest.raises(ValueError, match="failed"), watchdog.watched():
+        now += 4
+        raise ValueError("failed")
+    now += 50
+    assert watchdog.busy_seconds == 10
+
+
 def test_each_completion_counts_as_progress(watchdog: Watchdog) -> None:
     with watchdog.watched() as progress:
         time.sleep(0.02)
@@ -115,6 +136,14 @@ def test_a_process_is_deserted_once_its_parent_has_not_looked_for_long(watchdog:
     assert not watchdog.is_deserted
     watchdog._progress.looked_at -= 60
     assert watchdog.is_deserted
+
+
+def test_a_parent_that_freezes_before_its_thread_wakes_up_has_looked(
+    watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "_watch", lambda: None)
+    watchdog.start()
+    assert watchdog._progress.looked_at > 0
 
 
 def test_the_last_step_is_known_while_the_engine_works(watchdog: Watchdog) -> None:

@@ -8,7 +8,7 @@ from prometheus_client.metrics_core import Metric
 from sqlalchemy import create_engine
 
 from lengthwise.database import Database, ring_nothing
-from lengthwise.ledger.gauges import LedgerGauges, WorkGauge
+from lengthwise.ledger.gauges import LedgerGauges, OpenSums, WorkGauge
 from lengthwise.metrics import meters, queue
 from lengthwise.metrics.connections import ConnectionCollector
 from lengthwise.metrics.meters import Meters
@@ -18,7 +18,8 @@ from lengthwise.waiting.turnstile import Turnstile
 
 ROLES = (meters.API, meters.GENERATE, meters.DELIVER)
 WORK = WorkGauge(UUID(int=7), "translate", "demo", n_open=10, n_running=4, n_tokens=100)
-LEDGER = LedgerGauges([WORK], 2, {Priority.NORMAL: 60.0}, 1, 120.0, 3.0, {(WorkerRole.GENERATE, WorkerState.IDLE): 2})
+SUMS = OpenSums([WORK], n_jobs=2, n_near_deadline=1)
+LEDGER = LedgerGauges({Priority.NORMAL: 60.0}, 120.0, 3.0, {(WorkerRole.GENERATE, WorkerState.IDLE): 2})
 
 
 class KnownMetric(NamedTuple):
@@ -42,7 +43,7 @@ def known(*, tenants: bool = False) -> set[KnownMetric]:
 
 def gauges(*, tenants: bool = False) -> Iterator[Metric]:
     """What the collectors yield while every server answers."""
-    yield from queue.ledger_families(LEDGER, tenants=tenants)
+    yield from queue.ledger_families((LEDGER, SUMS), tenants=tenants)
     yield from queue.broker_families({"generate": 1, "deliver": 0})
     yield from ConnectionCollector(unconnected).collect()
 

@@ -1,6 +1,8 @@
 """What is counted after known work."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 from uuid import UUID
 
@@ -142,9 +144,9 @@ def test_what_the_sweep_and_the_deliveries_count(delivery: Counted) -> None:
 
 @pytest.fixture
 def fresh() -> Iterator[None]:
-    meters.get.cache_clear()
+    meters.forget()
     yield
-    meters.get.cache_clear()
+    meters.forget()
 
 
 @pytest.mark.parametrize("role", [meters.API, meters.GENERATE, meters.DELIVER])
@@ -159,3 +161,21 @@ def test_a_process_also_shows_itself(fresh: None, role: str) -> None:
 
 def test_two_registries_may_show_the_same_meters(fresh: None) -> None:
     assert registry_of(meters.API) is not registry_of(meters.API)
+
+
+def test_threads_that_ask_first_at_the_same_time_get_the_same_meters(
+    fresh: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise one of them would count for ever in meters that no registry shows."""
+    n_threads = 4
+    arrived, real = Barrier(n_threads, timeout=30), Meters
+
+    def slow(*, tenants: bool) -> Meters:
+        made = real(tenants=tenants)
+        arrived.wait()  # until every thread has made its own
+        return made
+
+    monkeypatch.setattr(meters, "Meters", slow)
+    with ThreadPoolExecutor(n_threads) as threads:
+        found = [each.result() for each in [threads.submit(meters.get) for _ in range(n_threads)]]
+    assert {id(each) for each in [*found, meters.get()]} == {id(found[0])}

@@ -13,6 +13,7 @@ from lengthwise.states import WorkerRole, WorkerState
 from worker import presence as module
 from worker.engine.protocol import EngineError, EngineUnavailable, OutOfMemoryError
 from worker.presence import Presence, reports
+from worker.presence.pace import Pace
 from worker.shutdown import Shutdown
 
 REPORTED = [state for state in WorkerState if state is not WorkerState.LOST]
@@ -23,12 +24,12 @@ class Reporting:
     """A process whose clock the test moves, and which reports when the test asks."""
 
     def __init__(self) -> None:
-        self.now, self.step = 1000.0, 0.0
+        self.now, self.step, self.busy = 1000.0, 0.0, 0.0
         self.shutdown = Shutdown()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(reports, "Thread", lambda **_: SimpleNamespace(start=lambda: None))
             self.presence = Presence(WorkerRole.GENERATE, self.shutdown)
-            self._clocked(lambda: self.presence.begin(lambda: self.step))
+            self._clocked(lambda: self.presence.begin(lambda: self.step, busy_seconds=lambda: self.busy))
 
     def _clocked(self, act: Any) -> Any:
         with pytest.MonkeyPatch.context() as patch:
@@ -110,6 +111,51 @@ def test_what_it_settled_is_summed_and_its_speed_is_that_of_the_last_minute() ->
     for _ in range(3):
         last = worker.report(after=30)
     assert (last.n_items, last.items_per_second) == (120, 0)
+
+
+def test_its_speed_while_it_works_is_not_that_of_a_minute_in_which_it_was_idle() -> None:
+    worker = Reporting()
+    worker.busy += 10
+    worker.do("settled", 600)
+    for _ in range(12):
+        found = worker.report(after=5)
+    assert (found.busy_seconds, found.items_per_busy_second) == (10, 60)
+    assert found.items_per_second <= 10
+    for _ in range(12):
+        found = worker.report(after=5)
+    assert (found.items_per_second, found.items_per_busy_second) == (0, 60), "it is as fast as it was"
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 1.0, 5.0, 30.0]), st.sampled_from([0.0, 2.5, 5.0])), min_size=1, max_size=60
+    )
+)
+def test_a_worker_of_an_even_speed_reports_it_however_its_work_is_spread(periods: list[tuple[float, float]]) -> None:
+    """Each period is idle and then busy for so long. 4 items a second are settled while it is busy."""
+    worker = Reporting()
+    for idle, busy in periods:
+        worker.busy += busy
+        worker.presence.settled(round(4 * busy))
+        found = worker.report(after=idle + busy + 1)
+        assert found.items_per_busy_second == (4 if worker.busy else 0)
+        assert found.items_per_second <= 4
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 50), st.integers(0, 1000)), min_size=1, max_size=50))
+def test_a_pace_is_that_of_the_last_minute(steps: list[tuple[float, int]]) -> None:
+    pace, at, total, known = Pace(0.0), 0.0, 0, [(0.0, 0)]
+    for seconds, n_items in steps:
+        at, total = at + seconds, total + n_items
+        known.append((at, total))
+        began_at, n_before = [each for each in known if at - each[0] >= 60 or each == known[0]][-1]
+        assert pace.after(at, total) == pytest.approx((total - n_before) / (at - began_at))
+
+
+def test_a_process_that_does_not_know_how_long_it_worked_says_so() -> None:
+    worker = Reporting()
+    worker.presence._busy_seconds = lambda: None
+    assert (worker.report().busy_seconds, worker.report().items_per_busy_second) == (None, None)
 
 
 def test_a_model_is_shown_from_its_load_until_it_is_dropped() -> None:
