@@ -197,7 +197,7 @@ def test_a_revision_that_cannot_be_loaded_raises_an_alert_until_it_is_mended(
         families = [family for each in meters.get().of_role(meters.GENERATE) for family in each.collect()]
         return any(family.samples for family in families if family.name == FAILED)
 
-    meters.get.cache_clear()
+    meters.forget()
     knobs(monkeypatch, loaded_models=loaded_models)
     assert worker.models.get("echo").spec.made_by == "first"
     revisions.broken = {"second"}
