@@ -165,7 +165,7 @@ def test_a_queued_job_of_a_model_that_spoiled_ends_by_name(
     (catalog.parent / "echo" / "tokenizer.json").unlink()
     worker.generate(ledger.POOL)
     assert {line["error"]["code"] for line in ledger.outputs(job).values()} == {"model_unavailable"}
-    assert "model echo cannot be served: tokenizer.json does not exist" in caplog.text
+    assert "model echo not loaded: tokenizer.json does not exist in its folder" in caplog.text
 
 
 def test_a_worker_loads_a_model_once_it_is_mended(
