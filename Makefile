@@ -93,7 +93,7 @@ PROMTOOL := $(PROMETHEUS)/usr/bin/promtool
 $(PROMTOOL): $(INSTALLED)
 	@echo "unpacking Debian's package prometheus into $(PROMETHEUS); this happens once"
 	@mkdir -p $(PROMETHEUS)
-	@cd $(PROMETHEUS) && apt-get download --quiet prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb
+	@cd $(PROMETHEUS) && { apt-get download --quiet prometheus || { apt-get update --quiet && apt-get download --quiet prometheus; }; } && dpkg -x prometheus_*.deb . && rm prometheus_*.deb
 	@touch $@
 
 test-monitoring: $(PROMTOOL) ## Test metrics, alerts and the dashboard with a real Prometheus (Debian; downloads it once)
@@ -105,7 +105,7 @@ rehearse: $(PROMTOOL) ## Break a real installation in four ways, and print who s
 
 $(BROWSER): $(INSTALLED)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[page]"
-	@command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
+	@command -v chromium >/dev/null || { apt-get update --quiet && apt-get install --yes --no-install-recommends chromium; }
 	@touch $@
 
 test-page: $(BROWSER) ## Try the page in Chromium: with a mouse, a keyboard, at a desk and on a phone (installs Debian's chromium)
