@@ -95,20 +95,23 @@ def forget() -> None:
 
 def count_bells(name: str) -> int:
     """The number of bells that wait in this queue. Also 0 if the broker is away or has no such queue."""
-    return waiting_bells(name) or 0
+    return (waiting_bells(name) or {name: 0})[name]
 
 
-def waiting_bells(name: str) -> int | None:
-    """The number of bells that wait in this queue; None if the broker is away. A queue that is not there has none."""
+def waiting_bells(*names: str) -> dict[str, int] | None:
+    """The number of bells that wait in each of these queues; None if the broker is away.
+
+    A queue that is not there has none.
+    """
+    found = dict.fromkeys(names, 0)
     try:
         with _ringing().connection_for_write() as connection:
-            channel = connection.default_channel
-            try:
-                return int(channel.queue_declare(name, passive=True).message_count)
-            except connection.channel_errors:
-                return 0
+            for name in names:
+                with suppress(*connection.channel_errors), connection.channel() as channel:
+                    found[name] = int(channel.queue_declare(name, passive=True).message_count)
     except Exception:  # each broker's library raises its own errors
         return None
+    return found
 
 
 def ring(name: str, arguments: Iterable[str] = (), times: int = 1) -> bool:

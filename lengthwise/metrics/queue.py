@@ -40,7 +40,10 @@ class QueueCollector(Collector):
         """The gauges; without those of the ledger if it is away. Raises nothing."""
         with self._lock:
             if time.monotonic() - self._read_at >= _SHARED_SECONDS:
-                self._found = [*ledger_families(self._read(), tenants=self._tenants), *broker_families(_bells())]
+                self._found = [
+                    *ledger_families(self._read(), tenants=self._tenants),
+                    *broker_families(queue.waiting_bells(queue.GENERATE, queue.DELIVER)),
+                ]
                 self._read_at = time.monotonic()
             return self._found
 
@@ -59,16 +62,6 @@ class QueueCollector(Collector):
             name = type(error).__name__
             log.error("the gauges of the ledger were not read: unexpected %s", name, extra=logs.raised(error))
             return None
-
-
-def _bells() -> dict[str, int] | None:
-    found = {}
-    for name in (queue.GENERATE, queue.DELIVER):
-        count = queue.waiting_bells(name)
-        if count is None:
-            return None
-        found[name] = count
-    return found
 
 
 def ledger_families(read: tuple[LedgerGauges, OpenSums] | None, *, tenants: bool) -> Iterator[Metric]:
