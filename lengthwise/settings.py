@@ -66,7 +66,8 @@ def _broker_url(value: str) -> str:
         is_url = False
     if not is_url:
         raise ValueError("must be a URL such as redis://host:6379/0 or amqp://user:password@host")
-    number = parts.path.removeprefix("/") if parts.scheme in ("redis", "rediss") else "0"
+    # kombu takes // for the first one.
+    number = parts.path.lstrip("/") if parts.scheme in ("redis", "rediss") else "0"
     if parts.scheme == "redis+socket":
         number = parse_qs(parts.query).get("virtual_host", ["0"])[0]
     if not re.fullmatch(r"[0-9]{0,9}", number, re.ASCII):
