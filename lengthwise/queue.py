@@ -4,6 +4,7 @@
 # kombu ships few annotations.
 
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
@@ -11,6 +12,7 @@ from typing import Any
 
 from celery import Celery
 from kombu.connection import Connection, ConnectionPool
+from kombu.messaging import Producer
 
 from lengthwise import bells, broker, settings
 from lengthwise.bells import Bell
@@ -21,8 +23,11 @@ log = logging.getLogger(__name__)
 GENERATE = bells.GENERATE
 DELIVER = bells.DELIVER
 
-#: One submission wakes at most this many workers. The sweep wakes more if they are needed.
+#: No more bells than this wait, however much is submitted: any worker that hears one finds all work. One submission
+#: wakes as many workers at most. The sweep wakes more if they are needed.
 MAX_BELLS = 16
+#: By queue, bells that wait for all that this process knows: those it counted, and those it has rung since.
+_known: Counter[str] = Counter()
 
 #: Without the time-outs, a half-open connection to Redis stalls a worker for ever without a message. Without the retry,
 #: the message after a time-out is popped and lost.
@@ -91,6 +96,7 @@ def forget() -> None:
     """Makes the next use read the settings again."""
     app.cache_clear()
     _ringing.cache_clear()
+    _known.clear()
 
 
 def count_bells(name: str) -> int:
@@ -103,32 +109,50 @@ def waiting_bells(*names: str) -> dict[str, int] | None:
 
     A queue that is not there has none.
     """
-    found = dict.fromkeys(names, 0)
+    found: dict[str, int] = {}
     try:
         with _ringing().connection_for_write() as connection:
             for name in names:
-                with suppress(*connection.channel_errors), connection.channel() as channel:
-                    found[name] = int(channel.queue_declare(name, passive=True).message_count)
+                with connection.channel() as channel:
+                    found[name] = _count(name, channel, connection)
     except Exception:  # each broker's library raises its own errors
         return None
     return found
 
 
 def ring(name: str, arguments: Iterable[str] = (), times: int = 1) -> bool:
-    """Rings bells for work that is committed. If the broker is away, the sweep rings later.
+    """Rings bells for work that is committed, while few wait. If the broker is away, the sweep rings later.
 
-    Takes seconds at most. Returns whether all bells were rung. Raises ``ConfigurationError`` if no broker is set.
+    Takes seconds at most. Returns whether enough bells wait now. Raises ``ConfigurationError`` if no broker is set.
     """
     ringing = _ringing()
     queue = GENERATE if name == GENERATE else DELIVER
     try:
-        for _ in range(min(times, MAX_BELLS)):
-            ringing.send_task(name, args=list(arguments), retry=False, queue=queue, ignore_result=True)
+        with ringing.producer_or_acquire() as producer:
+            for _ in range(min(times, _room(queue, times, producer))):
+                ringing.send_task(
+                    name, args=list(arguments), retry=False, queue=queue, ignore_result=True, producer=producer
+                )
+                _known[queue] += 1
     except Exception as error:  # each broker's library raises its own errors, and none concerns the caller
         log.warning("a bell was not rung (%s); the sweep will ring it", type(error).__name__)
         _drop_idle(ringing.pool)
         return False
     return True
+
+
+def _room(name: str, times: int, producer: Producer) -> int:
+    """How many bells may be rung. They are counted anew only where those that are known might be too many."""
+    if _known[name] + times > MAX_BELLS:
+        _known[name] = _count(name, producer.channel, producer.connection)
+    return MAX_BELLS - _known[name]
+
+
+def _count(name: str, channel: Any, connection: Connection) -> int:
+    try:
+        return int(channel.queue_declare(name, passive=True).message_count)
+    except connection.channel_errors:  # Redis has no empty queues
+        return 0
 
 
 def ring_bell(bell: Bell) -> None:

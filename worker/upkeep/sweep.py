@@ -179,11 +179,9 @@ def _ring_bells() -> None:
     with _transaction(pipelined=True) as connection:
         pools = ledger.find_waiting_pools(connection)
         due = ledger.has_due_deliveries(connection)
-    # If enough bells wait already, no more are needed: the worker that hears one serves all pools.
-    if pools and queue.count_bells(queue.GENERATE) < queue.MAX_BELLS:
-        for pool in pools:
-            queue.ring(queue.GENERATE, [pool.name])
-    if due and queue.count_bells(queue.DELIVER) < queue.MAX_BELLS:
+    for pool in pools:
+        queue.ring(queue.GENERATE, [pool.name])
+    if due:
         queue.ring(queue.DELIVER)
 
 

@@ -57,6 +57,16 @@ def test_a_sweep_does_not_ring_while_enough_bells_wait() -> None:
     wait_until(lambda: queue.count_bells(queue.GENERATE) == queue.MAX_BELLS)
 
 
+@pytest.mark.usefixtures("broker")
+def test_however_much_is_submitted_few_bells_wait_and_once_they_are_heard_others_ring() -> None:
+    for _ in range(20):
+        assert queue.ring(queue.GENERATE, [POOL], times=3)
+    assert queue.count_bells(queue.GENERATE) == queue.MAX_BELLS
+    queue.app().control.purge()
+    assert queue.ring(queue.GENERATE, ["echo:other"], times=3)
+    assert queue.count_bells(queue.GENERATE) == 3
+
+
 def test_a_broker_that_is_away_counts_no_bells_and_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for url in ("redis://127.0.0.1:1/0", "amqp://127.0.0.1:1//"):
         monkeypatch.setenv(REDIS_VARIABLE, url)
