@@ -44,9 +44,9 @@ def check_open_job_limit(connection: Connection, tenant_id: UUID, limit: int) ->
 
 
 def count_open_jobs(connection: Connection, limits: Mapping[UUID, int | None]) -> dict[UUID, CountedJobs]:
-    """The open jobs of each of these tenants, as ``check_open_job_limit`` counts them; up to its limit, or a thousand.
+    """The open jobs of each tenant, as ``check_open_job_limit`` counts them; up to its limit, or to a thousand.
 
-    A tenant whose limit is None has none.
+    ``limits``: the limit of each tenant; None if it has none.
     """
     mosts = [max(_FEW_JOBS, limit or 0) for limit in limits.values()]
     cursor = database.cursor(connection)
