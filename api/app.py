@@ -14,7 +14,7 @@ from api.access.keyring import Keyring
 from api.access.rate import RateHeaders, RateLimits
 from api.access.request_counter import RequestCounter
 from api.access.turns import Turns
-from api.admin import installation, keys, tenants, usage, workers
+from api.admin import installation, keys, limits, tenants, usage, workers
 from api.admin.readiness import Readiness
 from api.http import document
 from api.http.form import FORM_BYTES
@@ -91,7 +91,7 @@ ROUTERS = (
     (openai_error.from_problem, [models.router, files.router, batches.router, sync_endpoints.router]),
     (
         problem.details,
-        [webhooks.router, delivery.router, keys.router, tenants.router, usage.router, workers.router],
+        [webhooks.router, delivery.router, keys.router, tenants.router, limits.router, usage.router, workers.router],
     ),
     (problem.details, [root.router, documentation.router]),
     (

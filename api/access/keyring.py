@@ -23,6 +23,7 @@ from lengthwise.database import Database, translated
 from lengthwise.errors import Unauthorized
 from lengthwise.key import INSTALLATION, Scope
 from lengthwise.ledger.accounts import key as ledger
+from lengthwise.ledger.accounts import tenant
 from lengthwise.ledger.accounts.key import Credential
 from lengthwise.settings import Settings
 
@@ -79,8 +80,8 @@ class Keyring:
             credential.id,
             credential.tenant_id,
             frozenset(credential.scopes),
-            credential.max_requests_per_minute or self._settings.max_requests_per_minute,
-            credential.max_open_jobs or self._settings.max_open_jobs,
+            tenant.in_force(credential.max_requests_per_minute, self._settings.max_requests_per_minute),
+            tenant.in_force(credential.max_open_jobs, self._settings.max_open_jobs),
         )
 
     async def _find(self, key_id: UUID) -> Credential | None:

@@ -1,6 +1,7 @@
 """Tenants. Admins of the first tenant make and change them; other admins see their own tenant."""
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
@@ -11,9 +12,12 @@ from starlette.concurrency import run_in_threadpool
 
 from api.access import caller
 from api.access.auth import DEFAULT, Admin, require_operator
+from api.admin import limits
 from api.admin.keys import resolve_tenant
+from api.admin.limits import Limits
 from api.http import document, json_body
-from api.state import State, of
+from api.jobs.state import JobsState, of
+from api.state import State
 from lengthwise.database import translated
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds.kind import RequestPart, Text
@@ -57,9 +61,13 @@ class Tenant(BaseModel):
     created_at: datetime
 
 
+class TenantInUse(Tenant):
+    limits: Limits
+
+
 class TenantList(BaseModel):
     object: Literal["list"] = "list"
-    data: list[Tenant]
+    data: list[TenantInUse]
     has_more: bool
 
 
@@ -109,22 +117,31 @@ def list_tenants(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> TenantList:
     """The newest first; ``after`` is the id of the last one seen. Other tenants than the first see only themselves."""
+    state = of(request)
     seen = None if after is None else resolve_tenant(tenant, after)
-    with translated(), of(request).database.begin() as connection:
+    with translated(), state.database.begin() as connection:
         if seen is not None:
             ledger.find(connection, seen)
         if tenant == DEFAULT:
             found = ledger.page(connection, seen, limit + 1)
         else:
             found = [] if seen else [ledger.find(connection, tenant)]
-    return TenantList(data=list(map(_shown, found[:limit])), has_more=len(found) > limit)
+    return TenantList(data=_in_use(state, found[:limit]), has_more=len(found) > limit)
 
 
-@router.get("/{tenant_id}", response_model=Tenant, responses=document.missing("tenant") | document.problems())
-def show_tenant(request: Request, tenant: Admin, tenant_id: str) -> Tenant:
-    """Its weight and its own limits."""
-    with translated(), of(request).database.begin() as connection:
-        return _shown(ledger.find(connection, resolve_tenant(tenant, tenant_id)))
+def _in_use(state: JobsState, rows: Sequence[ledger.TenantRow]) -> list[TenantInUse]:
+    found = zip(rows, limits.read(state, rows), strict=True)
+    return [TenantInUse(**dict(_shown(row)), limits=use) for row, use in found]
+
+
+@router.get("/{tenant_id}", response_model=TenantInUse, responses=document.missing("tenant") | document.problems())
+def show_tenant(request: Request, tenant: Admin, tenant_id: str) -> TenantInUse:
+    """Its weight, its own limits, and how much of each limit is in use."""
+    state = of(request)
+    with translated(), state.database.begin() as connection:
+        row = ledger.find(connection, resolve_tenant(tenant, tenant_id))
+    [found] = _in_use(state, [row])
+    return found
 
 
 @router.patch(

@@ -11,12 +11,14 @@ import math
 import time
 from collections import Counter
 from threading import Lock, Thread
+from typing import NamedTuple
 from uuid import UUID
 
 from lengthwise.database import Database, translated
 from lengthwise.errors import TooBusy, Unavailable
+from lengthwise.ledger.accounts import tenant as tenants
 from lengthwise.ledger.queue import pending
-from lengthwise.ledger.queue.pending import PendingTokens
+from lengthwise.ledger.queue.pending import PendingWork
 from lengthwise.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,19 @@ _PAUSE_FACTOR = 20
 #: lower bound applies until a rate was measured.
 _WAIT_SECONDS = (5, 300)
 
+_NOTHING = PendingWork(0, 0, None, None)
+
+
+class Filling(NamedTuple):
+    """How much of a limit is in use."""
+
+    used: int
+    limit: int
+
+    @property
+    def is_full(self) -> bool:
+        return self.used >= self.limit
+
 
 class Backlog:
     """The tokens that wait or run, as this process knows it. Threads share it."""
@@ -37,7 +52,7 @@ class Backlog:
     def __init__(self, database: Database, current: Settings) -> None:
         self._database = database
         self._settings = current
-        self._measured: dict[UUID, PendingTokens] = {}
+        self._measured: dict[UUID, PendingWork] = {}
         self._added: Counter[UUID] = Counter()
         self._rate = 0.0  # tokens settled a second
         self._measured_at = -math.inf
@@ -54,6 +69,13 @@ class Backlog:
     def is_old(self) -> bool:
         """Whether the last figures are too old to be used while new ones are measured."""
         return time.monotonic() - self._measured_at >= max(_OLD_SECONDS, 2 * (self._due_at - self._measured_at))
+
+    def refresh(self) -> None:
+        """Measures if that is due, and waits for it only if the last figures are old. Raises ``Unavailable``."""
+        if self.is_old:
+            self.measure()
+        elif self.is_due:
+            self.measure_soon()
 
     def measure_soon(self) -> None:
         """Measures in a thread. If that fails, the last figures hold."""
@@ -100,19 +122,44 @@ class Backlog:
 
     def check(self, tenant: UUID) -> None:
         """Raises ``TooBusy`` if the tokens of this tenant, or of all tenants, have reached their limit."""
+        self._require("your jobs have", self.tokens_of(tenant))
+        self._require("all jobs together have", self.tokens_of_all())
+
+    def tokens_of(self, tenant: UUID) -> Filling:
+        """The tokens of this tenant."""
         with self._figures:
-            own = self._measured.get(tenant, PendingTokens(0, None))
-            limit = self._settings.max_tenant_pending_tokens if own.limit is None else own.limit
-            self._require("your jobs have", own.tokens + self._added[tenant], limit)
-            self._require("all jobs together have", self._total(), self._settings.max_pending_tokens)
+            own = self._measured.get(tenant, _NOTHING)
+            return Filling(own.tokens + self._added[tenant], self._token_limit(own))
+
+    def tokens_of_all(self) -> Filling:
+        with self._figures:
+            return Filling(self._total(), self._settings.max_pending_tokens)
+
+    def full_of_tokens(self) -> dict[UUID, Filling]:
+        """The tenants that have reached their limit of tokens, other than those that may have none at all."""
+        with self._figures:
+            found = {
+                tenant: Filling(own.tokens + self._added[tenant], self._token_limit(own))
+                for tenant, own in self._measured.items()
+            }
+        return {tenant: each for tenant, each in found.items() if each.is_full and each.limit}
+
+    def full_of_jobs(self) -> dict[UUID, Filling]:
+        """The tenants that had as many open jobs as they may have when the backlog was last measured."""
+        default = self._settings.max_open_jobs
+        found = {tenant: (own.jobs, tenants.in_force(own.max_jobs, default)) for tenant, own in self._measured.items()}
+        return {tenant: Filling(n, limit) for tenant, (n, limit) in found.items() if limit is not None and n >= limit}
+
+    def _token_limit(self, own: PendingWork) -> int:
+        return tenants.in_force(own.max_tokens, self._settings.max_tenant_pending_tokens)
 
     def _total(self) -> int:
         return sum(each.tokens for each in self._measured.values()) + self._added.total()
 
-    def _require(self, whose: str, tokens: int, limit: int) -> None:
-        if tokens < limit:
+    def _require(self, whose: str, tokens: Filling) -> None:
+        if not tokens.is_full:
             return
         shortest, longest = _WAIT_SECONDS
-        seconds = (tokens - limit) / self._rate if self._rate > 0 else 0
+        seconds = (tokens.used - tokens.limit) / self._rate if self._rate > 0 else 0
         wait = math.ceil(min(max(seconds, shortest), longest))
-        raise TooBusy(f"{whose} {limit} or more tokens waiting, which is the limit", retry_after=wait)
+        raise TooBusy(f"{whose} {tokens.limit} or more tokens waiting, which is the limit", retry_after=wait)

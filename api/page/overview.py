@@ -15,7 +15,8 @@ from markupsafe import Markup
 
 from api.access.auth import DEFAULT
 from api.access.caller import Caller
-from api.admin import readiness, workers
+from api.admin import limits, readiness, workers
+from api.admin.limits import ReachedLimit
 from api.admin.workers import WorkerProcess, WorkersModel
 from api.jobs.view import PRIORITY_NAMES
 from api.page import answer, plot, room, stream
@@ -39,6 +40,8 @@ _HOUR = 3_600
 _POINTS = 60
 #: Processes that are shown as tiles; the room of workers shows all.
 _MOST_TILES = 60
+#: Limits of tenants that are named; the room of tenants shows all.
+_MOST_LIMITS = 5
 
 
 class Waiting(NamedTuple):
@@ -52,12 +55,22 @@ class Waiting(NamedTuple):
 class Overview:
     """What one look shows. The rates, the troubles and the tiles are None for those who see their own tenant alone."""
 
+    #: Those that are reached: of the tenant, or of any.
+    limits: list[ReachedLimit]
     waiting: list[Waiting]
     ended: EndedWork
     rates: list[WorkRate] | None
     #: What keeps work from being done, as ``/readyz`` says it.
     troubles: list[str] | None
     tiles: list[WorkerProcess] | None
+
+    @property
+    def shown_limits(self) -> list[ReachedLimit]:
+        return self.limits[:_MOST_LIMITS]
+
+    @property
+    def has_more_limits(self) -> bool:
+        return len(self.limits) > _MOST_LIMITS
 
     @property
     def n_items_left(self) -> int:
@@ -112,16 +125,21 @@ class Overview:
 
 def look(request: Request, tenant: UUID | None) -> Overview:
     """Reads all of it; with None, that of the whole installation."""
-    with translated(), of(request).database.begin() as connection:
+    state = of(request)
+    if tenant is None:
+        reached = limits.reached_by_any(state, most=_MOST_LIMITS + 1)
+    else:
+        reached = limits.reached_by(state, tenant)
+    with translated(), state.database.begin() as connection:
         waiting = open_work.by_priority(connection, tenant)
         ended = lately.sum_ended(connection, tenant)
         named = [Waiting(PRIORITY_NAMES[Priority(each.priority)], each) for each in waiting]
         if tenant is not None:
-            return Overview(named, ended, None, None, None)
+            return Overview(reached, named, ended, None, None, None)
         rates = work_rate.read(connection, seconds=_HOUR)
-        live = presence.find_live(connection, presence_seconds=of(request).settings.presence_seconds)
-    troubles = readiness.reasons(live, of(request).catalog.models)
-    return Overview(named, ended, rates, troubles, workers.workers(request, DEFAULT).data)
+        live = presence.find_live(connection, presence_seconds=state.settings.presence_seconds)
+    troubles = readiness.reasons(live, state.catalog.models)
+    return Overview(reached, named, ended, rates, troubles, workers.workers(request, DEFAULT).data)
 
 
 @router.get("")

@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 from benchmarks.operate.filling import KEY, KnownJobs
 from lengthwise import database
 from lengthwise.ledger import gauges, scaling, workers
+from lengthwise.ledger.accounts import rate
 from lengthwise.ledger.jobs import lately
 from lengthwise.ledger.queue import open_work, work_rate
 from lengthwise.metrics.queue import QueueCollector
@@ -101,7 +102,8 @@ def _scaling(connection: Connection) -> None:
 
 
 def _overview(connection: Connection) -> None:
-    """As ``api.page.overview`` asks for the operator."""
+    """As ``api.page.overview`` asks for the operator. The backlog of the API is summed beside it."""
+    rate.find_used_up(connection, None, most=6)
     open_work.by_priority(connection, None)
     lately.sum_ended(connection, None)
     work_rate.read(connection, seconds=3_600)

@@ -6,7 +6,7 @@ from importlib.metadata import version as installed_version
 import typer
 
 from lengthwise.cli import estimate, jobs, kind_options, models, results, server, submit, webhooks, workers
-from lengthwise.cli.accounts import keys, tenants, usage
+from lengthwise.cli.accounts import keys, limits, tenants, usage
 from lengthwise.cli.connection import MISUSED, say
 from lengthwise.errors import LengthwiseError
 from lengthwise.models.published.naming import printable
@@ -39,6 +39,7 @@ app.command()(jobs.delete)
 app.command()(models.models)
 app.command()(workers.workers)
 app.command()(usage.usage)
+app.command()(limits.limits)
 app.add_typer(keys.app, name="keys")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(webhooks.app, name="webhooks")

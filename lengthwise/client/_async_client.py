@@ -16,7 +16,7 @@ from lengthwise.client._async_transport import AsyncTransport
 from lengthwise.client._body import ColumnNames
 from lengthwise.client._call import JobOptions
 from lengthwise.client._effect import OnRetry
-from lengthwise.client._resource import EstimateInfo, JobInfo, ModelInfo, Priority, State, WorkerInfo
+from lengthwise.client._resource import EstimateInfo, JobInfo, LimitsInfo, ModelInfo, Priority, State, WorkerInfo
 from lengthwise.client._retry_budget import RetryBudget
 from lengthwise.client._spool import Item, Spool
 from lengthwise.formats.file import FileFormat
@@ -185,6 +185,10 @@ class AsyncClient:
     async def workers(self) -> list[WorkerInfo]:
         """As ``Client.workers``."""
         return await self._transport.run(_call.workers(RetryBudget(self._retry_seconds)))
+
+    async def limits(self) -> LimitsInfo:
+        """As ``Client.limits``."""
+        return await self._transport.run(_call.limits(RetryBudget(self._retry_seconds)))
 
     async def close(self) -> None:
         await self._transport.close()

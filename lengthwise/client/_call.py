@@ -14,7 +14,7 @@ from pydantic_core import from_json, to_json
 
 from lengthwise.client._effect import HttpRequest, HttpResponse, SendEffect, Steps, YieldEffect
 from lengthwise.client._error import NotFoundError, RefusedError, UnreachableError, WaitTimeoutError, refusal
-from lengthwise.client._resource import EstimateInfo, JobInfo, ModelInfo, Priority, WorkerInfo
+from lengthwise.client._resource import EstimateInfo, JobInfo, LimitsInfo, ModelInfo, Priority, WorkerInfo
 from lengthwise.client._retry_budget import RetryBudget
 from lengthwise.client._spool import Spool
 from lengthwise.errors import ConfigurationError
@@ -206,6 +206,11 @@ def models(budget: RetryBudget) -> Steps[list[ModelInfo]]:
 def workers(budget: RetryBudget) -> Steps[list[WorkerInfo]]:
     answer = yield from send(HttpRequest("GET", "/v1/workers"), budget)
     return _WORKERS.validate_python(from_json(answer.content)["data"])
+
+
+def limits(budget: RetryBudget) -> Steps[LimitsInfo]:
+    answer = yield from send(HttpRequest("GET", "/v1/limits"), budget)
+    return LimitsInfo.model_validate_json(answer.content)
 
 
 def job_path(job_id: str) -> str:

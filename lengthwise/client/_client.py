@@ -15,7 +15,7 @@ from lengthwise.client._body import ColumnNames
 from lengthwise.client._call import JobOptions
 from lengthwise.client._effect import OnRetry
 from lengthwise.client._job import Job
-from lengthwise.client._resource import EstimateInfo, JobInfo, ModelInfo, Priority, State, WorkerInfo
+from lengthwise.client._resource import EstimateInfo, JobInfo, LimitsInfo, ModelInfo, Priority, State, WorkerInfo
 from lengthwise.client._retry_budget import RetryBudget
 from lengthwise.client._spool import Item, Spool
 from lengthwise.client._transport import BlockingTransport
@@ -207,6 +207,10 @@ class Client:
     def workers(self) -> list[WorkerInfo]:
         """The processes that work, lost ones last. It needs an admin key of the first tenant."""
         return self._transport.run(_call.workers(RetryBudget(self._retry_seconds)))
+
+    def limits(self) -> LimitsInfo:
+        """The limits of the key's tenant, and how much of each is in use."""
+        return self._transport.run(_call.limits(RetryBudget(self._retry_seconds)))
 
     def close(self) -> None:
         self._transport.close()

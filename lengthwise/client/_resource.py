@@ -248,3 +248,27 @@ class WorkerInfo(_Resource):
     models: list[WorkerModelInfo]
     last_error: str | None
     last_error_at: datetime | None
+
+
+class LimitInfo(_Resource):
+    """One limit that is in force."""
+
+    #: None for requests without a limit, which nobody counts. With ``at_least`` it is more.
+    used: int | None
+    at_least: bool
+    #: None if there is none.
+    limit: int | None
+    #: What is refused, while the limit is reached.
+    message: str | None
+
+
+class LimitsInfo(_Resource):
+    """The limits of a tenant, and how much of each is in use."""
+
+    open_jobs: LimitInfo
+    #: Input tokens that wait or run.
+    pending_tokens: LimitInfo
+    requests_per_minute: LimitInfo
+    webhook_endpoints: LimitInfo
+    #: Why no job of any tenant is taken now, because all of them together have too much waiting.
+    installation: str | None

@@ -62,6 +62,20 @@ class Asked:
     def workers(self, find: Find) -> Witness:
         return Witness("`lengthwise workers`", lambda: rows(self._installation.command("workers")), find, COMMAND_PAUSE)
 
+    def tenants(self, find: Find) -> Witness:
+        def ask() -> list[str]:
+            return rows(self._installation.command("tenants", "list"))
+
+        return Witness("`lengthwise tenants list`", ask, find, COMMAND_PAUSE)
+
+    def limits(self, key: Callable[[], str], find: Find) -> Witness:
+        """``key``: that of a tenant."""
+
+        def ask() -> list[str]:
+            return rows(self._installation.command("limits", "--key", key()))
+
+        return Witness("`lengthwise limits`", ask, find, COMMAND_PAUSE)
+
     def readyz(self, find: Find) -> Witness:
         def ask() -> list[str]:
             answer = httpx.get(f"{self._installation.url}/readyz", timeout=10)

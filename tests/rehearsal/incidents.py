@@ -240,16 +240,20 @@ class FullQuota(Incident):
 
     def witnesses(self) -> list[Witness]:
         series = r'^lengthwise_http_requests_total\{method="POST",route="/v1/jobs",status="429"\} '
+        full = f"{self._JOBS} of {self._JOBS} open jobs; new jobs are refused"
         late = "five minutes after the last refusal, by design"
         return [
             Witness("the refused caller", lambda: [self._last], line("^429 ")),
+            self.asked.overview(line(f"^Limit reached by rehearsal: {full}")),
+            self.asked.tenants(line(f"^rehearsal: {full}")),
+            self.asked.limits(lambda: self._key, line(f"^limit reached: {full}")),
             self.asked.metrics(0, line(series), lasts="a counter, which stays"),
             *self.asked.alert("LengthwiseCallersRefused", lasts=None if self.is_patient else late),
         ]
 
     def silent(self) -> Sequence[Statement]:
-        note = "nothing, by design: a refused job does not exist, and its answer names the limit"
-        return [Statement("page, `status`, `workers`, `/readyz`", note=note)]
+        note = "nothing, by design: a refused job does not exist, and the installation works"
+        return [Statement("`status`, `workers`, `/readyz`", note=note)]
 
     def mend(self) -> None:
         """Raises the limit, and submits no more once a job was accepted."""

@@ -11,7 +11,8 @@ import httpx
 import pytest
 import yaml
 
-from api.admin import readiness
+from api.admin import limits, readiness
+from api.jobs.backlog import Filling
 from api.jobs.progress import message
 from lengthwise.ledger.why.judgement import Why
 from lengthwise.states import Reason
@@ -147,6 +148,9 @@ def test_the_alerts_wait_as_long_as_they_do_in_operation() -> None:
     assert (job["job_name"], job["static_configs"]) == ("lengthwise", [{"targets": ["127.0.0.1:1", "127.0.0.1:2"]}])
 
 
+#: What a full limit of three open jobs says.
+FULL = limits.message("open_jobs", Filling(3, 3))
+
 #: What the product says in each incident, and which witness must hear it.
 SENTENCES = [
     ("freeze", "page, overview", f"Not well: {readiness.NO_GENERATION}"),
@@ -160,6 +164,9 @@ SENTENCES = [
     ("deliver", "page, overview", f"Not well: {readiness.NO_DELIVERY}"),
     ("deliver", "page, job", message.of_batch(Why(Reason.DELIVERING, n_webhooks=1))),
     ("deliver", "`/metrics`", "lengthwise_webhook_oldest_seconds 0.25"),
+    ("quota", "page, overview", f"Limit reached by rehearsal: {FULL}"),
+    ("quota", "`lengthwise tenants list`", f"rehearsal: {FULL}"),
+    ("quota", "`lengthwise limits`", f"limit reached: {FULL}"),
     ("quota", "`/metrics`", 'lengthwise_http_requests_total{method="POST",route="/v1/jobs",status="429"} 7.0'),
 ]
 

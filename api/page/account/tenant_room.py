@@ -1,4 +1,7 @@
-"""Tenants: their share and their limits. Those who operate the installation make and change them."""
+"""Tenants: their share, their limits, and how much of each is in use.
+
+Those who operate the installation make and change them.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from api.access.auth import DEFAULT, require_operator
 from api.admin import tenants
 from api.admin.keys import resolve_tenant
-from api.admin.tenants import NewTenant, Tenant, TenantChange
+from api.admin.tenants import NewTenant, Tenant, TenantChange, TenantInUse
 from api.http import form
 from api.http.form import Fields
 from api.page import answer
@@ -107,7 +110,7 @@ def _listed(
 
 
 def _shown(
-    request: Request, tenant: UUID, found: Tenant, texts: Mapping[str, str], wrong: Problem | None = None
+    request: Request, tenant: UUID, found: TenantInUse, texts: Mapping[str, str], wrong: Problem | None = None
 ) -> Response:
     return answer.page(
         request,

@@ -1,10 +1,12 @@
-"""``lengthwise tenants``: the tenants of an installation, their weights and limits."""
+"""``lengthwise tenants``: the tenants of an installation, their weights, and how much of their limits is in use."""
 
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
+from lengthwise.cli.accounts.limits import HEADINGS, reached, say_installation, used
 from lengthwise.cli.api_session import DATA, ApiSession, Data, segment
 from lengthwise.cli.connection import AsJson, Key, Url, console, print_json
 from lengthwise.client import DEFAULT_URL, ConfigurationError
@@ -79,13 +81,18 @@ def _show(tenant: dict[str, Any], as_json: bool) -> None:
 
 @app.command("list")
 def list_tenants(url: Url = DEFAULT_URL, key: Key = None, data: Data = DATA, as_json: AsJson = False) -> None:
-    """List all tenants, the newest first."""
+    """List all tenants, the newest first, and how much of each limit is in use."""
     found = list(ApiSession(url, key, data).every("/v1/tenants"))
     if as_json:
         print_json(found)
         return
-    columns = ("id", "name", "weight", "max_pending_tokens", "max_requests_per_minute", "max_open_jobs")
-    table = Table(*(name.removeprefix("max_").replace("_", " ") for name in columns))
+    table = Table("id", "name", "weight", *HEADINGS.values())
     for each in found:
-        table.add_row(*("–" if each[name] is None else str(each[name]) for name in columns))
+        cells = (each["id"], each["name"], str(each["weight"]), *(used(each["limits"][name]) for name in HEADINGS))
+        table.add_row(*map(Text, cells))  # no markup: names may hold brackets
     console().print(table)
+    for each in found:
+        for line in reached(each["limits"]):
+            console().print(f"{each['name']}: {line}", markup=False, highlight=False, soft_wrap=True)
+    for each in found[:1]:
+        say_installation(each["limits"])

@@ -4,6 +4,7 @@ Each tenant has a token bucket of ``per_minute`` requests that refills evenly wi
 algorithm, ITU-T I.371).
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 from uuid import UUID
 
@@ -26,17 +27,40 @@ class RateDecision(NamedTuple):
 def take_request(connection: Connection, tenant_id: UUID, per_minute: int) -> RateDecision:
     """Takes one request from the tenant's quota. If none is left, nothing changes."""
     cursor = database.cursor(connection)
-    wanted = {"tenant": tenant_id, "step": 60 / per_minute}
-    row = cursor.execute(_TAKE, wanted).fetchone()
+    row = cursor.execute(_TAKE, {"tenant": tenant_id, "step": 60 / per_minute}).fetchone()
     is_allowed = row is not None
-    if row is None:
-        row = cursor.execute(_LOOK, wanted).fetchone()
-    # If the row was deleted, the full quota is available.
-    full_in = max(0.0, row[0]) if row else 0.0
-    # The clock's resolution must not turn a whole number of requests into one less.
-    left = min(per_minute, int(max(0.0, 60 - full_in) * per_minute / 60 + 1e-6))
+    full_in = max(0.0, row[0] if row else _full_in(connection, [tenant_id]).get(tenant_id, 0.0))
+    left = _left(per_minute, full_in)
     wait = 0.0 if left else 60 / per_minute - (60 - full_in)
     return RateDecision(is_allowed, left, full_in, max(0.0, wait))
+
+
+def count_used(connection: Connection, limits: Mapping[UUID, int]) -> dict[UUID, int]:
+    """How many requests of its quota each of these tenants has used up. ``limits``: the requests a minute of each."""
+    full_in = _full_in(connection, list(limits))
+    return {
+        tenant: per_minute - _left(per_minute, max(0.0, full_in.get(tenant, 0.0)))
+        for tenant, per_minute in limits.items()
+    }
+
+
+def find_used_up(connection: Connection, default: int | None, *, most: int) -> dict[UUID, int]:
+    """The limits of tenants whose next request would be refused now, of ``most`` tenants at most.
+
+    ``default`` is the limit of tenants that have none of their own.
+    """
+    rows = database.cursor(connection).execute(_USED_UP, {"default": default, "most": most}).fetchall()
+    return dict(rows)
+
+
+def _full_in(connection: Connection, tenants: list[UUID]) -> dict[UUID, float]:
+    """Seconds until the full quota is available. Of a tenant that is missing, it is available now."""
+    return dict(database.cursor(connection).execute(_LOOK, {"tenants": tenants}).fetchall())
+
+
+def _left(per_minute: int, full_in: float) -> int:
+    # The clock's resolution must not turn a whole number of requests into one less.
+    return min(per_minute, int(max(0.0, 60 - full_in) * per_minute / 60 + 1e-6))
 
 
 _TAKE = """
@@ -49,4 +73,17 @@ WHERE greatest(kept.full_at, clock_timestamp()) + make_interval(secs => %(step)s
 RETURNING extract(epoch FROM full_at - clock_timestamp())::float8
 """
 
-_LOOK = "SELECT extract(epoch FROM full_at - clock_timestamp())::float8 FROM rates WHERE tenant_id = %(tenant)s"
+_LOOK = """
+SELECT tenant_id, extract(epoch FROM full_at - clock_timestamp())::float8 FROM rates
+WHERE tenant_id = ANY(%(tenants)s)
+"""
+
+# The condition of _TAKE, turned round. The table has a row for each tenant with a limit, and is small.
+_USED_UP = """
+SELECT tenant_id, per_minute FROM (
+  SELECT tenant_id, full_at, coalesce(max_requests_per_minute, %(default)s::int) AS per_minute
+  FROM rates JOIN tenants ON tenants.id = rates.tenant_id
+) limited
+WHERE full_at > clock_timestamp() + make_interval(secs => 60 - 60.0 / per_minute)
+ORDER BY tenant_id LIMIT %(most)s
+"""

@@ -1,9 +1,9 @@
 """Tenants: their share of the work, and their limits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from psycopg.errors import UniqueViolation
@@ -12,6 +12,8 @@ from sqlalchemy import Connection
 
 from lengthwise import database
 from lengthwise.errors import Conflict, NotFound
+
+Default = TypeVar("Default", int, int | None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +29,19 @@ class TenantRow:
     created_at: datetime
 
 
+def in_force(own: int | None, default: Default) -> int | Default:
+    """The limit that counts: the tenant's own, or else that of the settings; None if there is none."""
+    return default if own is None else own
+
+
 def find(connection: Connection, tenant_id: UUID) -> TenantRow:
     """The tenant. Raises ``NotFound``."""
     return _one(_tenants(connection, _ONE, {"id": tenant_id}))
+
+
+def find_names(connection: Connection, tenant_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """What these tenants are called, those of them that are there."""
+    return dict(database.cursor(connection).execute(_NAMES_OF_IDS, {"ids": list(tenant_ids)}).fetchall())
 
 
 def page(connection: Connection, after: UUID | None, limit: int) -> list[TenantRow]:
@@ -70,6 +82,8 @@ _NAMES = ("name", "weight", "max_pending_tokens", "max_requests_per_minute", "ma
 _SHOWN = f"id, {', '.join(_NAMES)}, created_at"
 
 _ONE = f"SELECT {_SHOWN} FROM tenants WHERE id = %(id)s"  # noqa: S608 - built from constants, like the others here
+
+_NAMES_OF_IDS = "SELECT id, name FROM tenants WHERE id = ANY(%(ids)s)"
 
 _PAGE = f"""
 SELECT {_SHOWN} FROM tenants

@@ -1,6 +1,6 @@
 """Webhook endpoints: receivers that a tenant registers once for all its events, and the secrets that sign for them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -56,12 +56,17 @@ def create(
     """
     cursor = database.cursor(connection)
     cursor.execute(_LOCK_TENANT, {"tenant": tenant_id})
-    cursor.execute(_COUNT, {"tenant": tenant_id})
-    if (cursor.fetchone() or (0,))[0] >= limit:
+    if count_by_tenant(connection, [tenant_id])[tenant_id] >= limit:
         raise Conflict(f"there may be at most {limit} webhook endpoints")
     endpoint_id, made = uuid4(), given_secret or new_secret()
     cursor.execute(_INSERT, {"id": endpoint_id, "tenant": tenant_id, **_columns(wanted), **_sealed(endpoint_id, made)})
     return find(connection, endpoint_id, tenant_id), made
+
+
+def count_by_tenant(connection: Connection, tenant_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """How many endpoints each of these tenants has."""
+    rows = database.cursor(connection).execute(_COUNT, {"tenants": list(tenant_ids)}).fetchall()
+    return dict.fromkeys(tenant_ids, 0) | dict(rows)
 
 
 def _columns(wanted: EndpointValues) -> dict[str, Any]:
@@ -157,7 +162,7 @@ def send_test(connection: Connection, endpoint_id: UUID, tenant_id: UUID) -> UUI
 # Locks the tenant, so that two requests at once cannot exceed the limit of endpoints.
 _LOCK_TENANT = "SELECT id FROM tenants WHERE id = %(tenant)s FOR NO KEY UPDATE"
 
-_COUNT = "SELECT count(*) FROM webhook_endpoints WHERE tenant_id = %(tenant)s"
+_COUNT = "SELECT tenant_id, count(*) FROM webhook_endpoints WHERE tenant_id = ANY(%(tenants)s) GROUP BY tenant_id"
 
 _INSERT = """
 INSERT INTO webhook_endpoints (id, tenant_id, url, events, description, filter, is_enabled, secret, signing_key,

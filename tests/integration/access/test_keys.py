@@ -104,7 +104,7 @@ def test_on_every_route_a_key_may_do_only_what_its_scopes_allow(client: TestClie
 
 SCOPES = {"get /v1/jobs": "read", "post /v1/jobs": "submit", "delete /v1/jobs/{job_id}": "submit",
           "post /v1/models/reload": "admin", "get /v1/models": "read", "get /v1/keys": "admin",
-          "post /v1/tenants": "admin", "get /v1/workers": "admin"}  # fmt: skip
+          "post /v1/tenants": "admin", "get /v1/workers": "admin", "get /v1/limits": "read"}  # fmt: skip
 
 
 def test_each_route_requires_its_documented_scope(client: TestClient) -> None:

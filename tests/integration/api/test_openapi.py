@@ -52,6 +52,7 @@ STATUSES = {
     "post /v1/webhook-endpoints/{endpoint_id}/replay": "202 400 404 409 413 415 422 503 507 default",
     "get /v1/deliveries/{delivery_id}": "200 404 503 default",
     "post /v1/deliveries/{delivery_id}/resend": "202 404 409 503 507 default",
+    "get /v1/limits": "200 default",
     "get /v1/usage": "200 422 default",
     "get /v1/tenants/{tenant_id}/usage": "200 404 422 default",
     "get /v1/workers": "200 default",

@@ -37,6 +37,7 @@ READS = [
     "/v1/tenants",
     "/v1/tenants/{tenant_id}",
     "/v1/tenants/{tenant_id}/usage",
+    "/v1/limits",
     "/v1/usage",
     "/v1/workers",
     "/v1/webhook-endpoints",

@@ -19,6 +19,7 @@ NATIVE = [
     "/v1/models",
     "/v1/models/reload",
     "/v1/tenants/x/usage",
+    "/v1/limits",
     "/v1/batchesx",
     "/v1/chat",
     "/v1",
