@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 GENERATE = bells.GENERATE
 DELIVER = bells.DELIVER
 
-#: No more bells than this wait, however much is submitted: any worker that hears one finds all work. One submission
-#: wakes as many workers at most. The sweep wakes more if they are needed.
+#: A process that has rung so many counts those that wait before it rings more. While so many wait it rings none: any
+#: worker that hears one finds all work. One submission wakes as many workers at most.
 MAX_BELLS = 16
 #: By queue, bells that wait for all that this process knows: those it counted, and those it has rung since.
 _known: Counter[str] = Counter()
@@ -97,11 +97,6 @@ def forget() -> None:
     app.cache_clear()
     _ringing.cache_clear()
     _known.clear()
-
-
-def count_bells(name: str) -> int:
-    """The number of bells that wait in this queue. Also 0 if the broker is away or has no such queue."""
-    return (waiting_bells(name) or {name: 0})[name]
 
 
 def waiting_bells(*names: str) -> dict[str, int] | None:

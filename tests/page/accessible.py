@@ -112,3 +112,10 @@ def tab_to(page: "Page", name: str, most: int = 60) -> None:
         if focused(page).startswith(name):
             return
     raise AssertionError(f"Tab never comes to {name}")
+
+
+def follow(page: "Page", name: str, url: str) -> None:
+    """Comes to this link or button by Tab, presses Enter, and waits for the page that it leads to."""
+    tab_to(page, name)
+    page.keyboard.press("Enter")
+    page.wait_for_url(url)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.caller import bearer
 from tests.ledger import DEFAULT, sql
-from tests.page.accessible import require_accessible, tab_to
+from tests.page.accessible import follow, require_accessible, tab_to
 from tests.page.conftest import WIDTHS, OpenPage, signed_in
 
 if TYPE_CHECKING:
@@ -166,9 +166,7 @@ def test_keys_are_made_and_revoked_by_keyboard(open_page: OpenPage, api_key: str
     page.keyboard.type(api_key)
     page.keyboard.press("Enter")
     page.wait_for_selector("header nav")
-    tab_to(page, "Keys")
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/page/keys")
+    follow(page, "Keys", "**/page/keys")
     tab_to(page, "Name")
     page.keyboard.type("by keyboard")
     tab_to(page, "webhooks")
@@ -181,9 +179,7 @@ def test_keys_are_made_and_revoked_by_keyboard(open_page: OpenPage, api_key: str
     tab_to(page, "To the list of keys")
     page.keyboard.press("Enter")
     page.get_by_text("valid", exact=True).wait_for()
-    tab_to(page, "Revoke the key by keyboard")
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/revoke")
+    follow(page, "Revoke the key by keyboard", "**/revoke")
     tab_to(page, "Yes, revoke")
     page.keyboard.press("Enter")
     page.get_by_text("revoked", exact=True).wait_for()

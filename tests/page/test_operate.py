@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -11,18 +10,18 @@ import pytest
 from lengthwise.ledger.workers import ReportedModel
 from lengthwise.states import WorkerState
 from tests.fakes import CATALOG, write_echo_model
-from tests.integration.webhooks.hooks import Answers, status
+from tests.integration.page.receiving import give_up, send_test
+from tests.integration.webhooks.hooks import PATH, Answers, register, status
 from tests.integration.webhooks.test_http_attempt import ScriptedReceiver
 from tests.integration.workers.reported import deliverer, report
 from tests.ledger import sql
-from tests.page.accessible import require_accessible, tab_to
+from tests.page.accessible import follow, require_accessible
 from tests.page.conftest import WIDTHS, OpenPage, signed_in
 from tests.page.test_page import api
 
 __all__ = ["api"]
 
 pytestmark = pytest.mark.usefixtures("reachable")
-ENDPOINTS = "/v1/webhook-endpoints"
 LOADED = ReportedModel(name="echo", state="loaded", revision="r1", quantization="int8", memory_bytes=64 * 2**20)
 FAILED = ReportedModel(
     name="other", state="failed", reason="its weights do not fit into the memory of the device", failed_seconds=90
@@ -35,25 +34,6 @@ def receiver() -> Iterator[ScriptedReceiver]:
     """It is away at first."""
     with ScriptedReceiver(Answers(status(503), status(200))) as made:
         yield made
-
-
-def register(api: httpx.Client, url: str, **more: Any) -> str:
-    answer = api.post(ENDPOINTS, json={"events": ["job.*"], "url": url, **more})
-    assert answer.status_code == 201, answer.text
-    made: str = answer.json()["id"]
-    return made
-
-
-def send_test(api: httpx.Client, endpoint: str) -> str:
-    answer = api.post(f"{ENDPOINTS}/{endpoint}/test")
-    assert answer.status_code == 202, answer.text
-    made: str = answer.json()["id"]
-    return made
-
-
-def give_up() -> None:
-    """All attempts were in vain."""
-    sql("UPDATE deliveries SET state = 'failed', finished_at = now() WHERE state = 'pending'")
 
 
 def busy_and_lost() -> None:
@@ -127,7 +107,7 @@ def test_an_endpoint_is_replayed(open_page: OpenPage, api_key: str, api: httpx.C
         send_test(api, endpoint)
     give_up()
     with signed_in(open_page(width), api_key) as page:
-        page.goto(f"/page/webhooks/{endpoint}")
+        page.goto(f"/page/webhooks/{endpoint['id']}")
         assert page.get_by_label("Only what failed").is_checked()
         page.get_by_role("button", name="Replay…").click()
         page.get_by_role("heading", name="Replay webhooks?").wait_for()
@@ -144,11 +124,11 @@ def test_an_endpoint_is_tested_disabled_and_enabled_without_scripts(
 ) -> None:
     endpoint = register(api, "https://8.8.8.8/hook")
     with signed_in(open_page(java_script_enabled=False), api_key) as page:
-        page.goto(f"/page/webhooks/{endpoint}")
+        page.goto(f"/page/webhooks/{endpoint['id']}")
         page.get_by_role("button", name="Send a test event…").click()
         page.get_by_role("button", name="Yes, test").click()
         page.wait_for_url(re.compile(r"/page/webhooks/deliveries/[0-9a-f-]{36}$"))
-        page.get_by_role("link", name=endpoint).click()
+        page.get_by_role("link", name=endpoint["id"]).click()
         page.get_by_role("button", name="Disable…").click()
         page.get_by_role("button", name="Yes, disable").click()
         page.get_by_text("by its owner").wait_for()
@@ -163,18 +143,10 @@ def test_a_delivery_is_resent_by_keyboard(open_page: OpenPage, api_key: str, api
     sent = send_test(api, endpoint)
     give_up()
     with signed_in(open_page(), api_key) as page:
-        tab_to(page, "Webhooks")
-        page.keyboard.press("Enter")
-        page.wait_for_url("**/page/webhooks")
-        tab_to(page, "https://8.8.8.8/hook")
-        page.keyboard.press("Enter")
-        page.wait_for_url(f"**/page/webhooks/{endpoint}")
-        tab_to(page, "Resend endpoint.test")
-        page.keyboard.press("Enter")
-        page.wait_for_url("**/page/webhooks/confirm")
-        tab_to(page, "Yes,")
-        page.keyboard.press("Enter")
-        page.wait_for_url(f"**/page/webhooks/deliveries/{sent}")
+        follow(page, "Webhooks", "**/page/webhooks")
+        follow(page, "https://8.8.8.8/hook", f"**/page/webhooks/{endpoint['id']}")
+        follow(page, "Resend endpoint.test", "**/page/webhooks/confirm")
+        follow(page, "Yes,", f"**/page/webhooks/deliveries/{sent}")
 
 
 @pytest.mark.parametrize("scopes", [["read"], ["webhooks"], ["read", "submit", "webhooks"]])
@@ -208,10 +180,10 @@ def test_every_room_fits_and_can_be_read(
     failing = register(api, receiver.url("/" + "a" * 200), description="a-name-that-is-long-" * 9)
     sent = send_test(api, failing)
     deliver()
-    disabled = register(api, "https://8.8.8.8/" + "b" * 200, events=["job.results"], filter="flagged == true")
+    disabled = register(api, "https://8.8.8.8/" + "b" * 200, "job.results", filter="flagged == true")
     send_test(api, disabled)
-    api.patch(f"{ENDPOINTS}/{disabled}", json={"enabled": False})
-    rooms = ("workers", "models", "webhooks", f"webhooks/{failing}", f"webhooks/{disabled}")
+    api.patch(f"{PATH}/{disabled['id']}", json={"enabled": False})
+    rooms = ("workers", "models", "webhooks", f"webhooks/{failing['id']}", f"webhooks/{disabled['id']}")
     with signed_in(open_page(width, color_scheme=scheme), api_key) as page:
         for room in (*rooms, f"webhooks/deliveries/{sent}"):
             page.goto(f"/page/{room}")

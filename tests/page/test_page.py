@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.caller import bearer
-from tests.page.accessible import focused, require_accessible, tab_to
+from tests.page.accessible import focused, follow, require_accessible, tab_to
 from tests.page.conftest import WIDTHS, OpenPage, signed_in
 
 if TYPE_CHECKING:
@@ -142,20 +142,12 @@ def test_everything_is_reached_by_keyboard(open_page: OpenPage, api_key: str, ap
     page.wait_for_selector("header nav")
     page.keyboard.press("Tab")
     assert focused(page) == "Skip to the content"
-    tab_to(page, "Jobs")
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/page/jobs")
+    follow(page, "Jobs", "**/page/jobs")
     tab_to(page, "Choose job by keyboard")
     page.keyboard.press("Space")
-    tab_to(page, "Cancel the chosen jobs")
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/page/jobs/confirm")
-    tab_to(page, "Yes,")
-    page.keyboard.press("Enter")
-    page.wait_for_url(f"**/page/jobs/{job}")
-    tab_to(page, "Sign out")
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/page/sign-in")
+    follow(page, "Cancel the chosen jobs", "**/page/jobs/confirm")
+    follow(page, "Yes,", f"**/page/jobs/{job}")
+    follow(page, "Sign out", "**/page/sign-in")
 
 
 def test_a_reader_sees_nothing_to_do(open_page: OpenPage, api: httpx.Client) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
@@ -30,7 +31,7 @@ def endpoint(client: TestClient, receiver: ScriptedReceiver) -> dict[str, Any]:
     return register(client, receiver.url(), description="reviews")
 
 
-def send_test(client: TestClient, endpoint: dict[str, Any]) -> str:
+def send_test(client: TestClient | httpx.Client, endpoint: dict[str, Any]) -> str:
     answer = client.post(f"{PATH}/{endpoint['id']}/test")
     assert answer.status_code == 202, answer.text
     made: str = answer.json()["id"]

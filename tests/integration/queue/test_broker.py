@@ -37,13 +37,13 @@ def test_bells_wait_for_a_worker_that_then_runs_all_work(tmp_path: Path) -> None
     texts = [f"text {number}" for number in range(500)]
     rung, silent = submit(texts), submit(["never rung"], pool="echo:other")
     assert queue.ring(queue.GENERATE, [POOL], times=3)
-    wait_until(lambda: queue.count_bells(queue.GENERATE) == 3)
+    wait_until(lambda: queue.waiting_bells(queue.GENERATE) == {queue.GENERATE: 3})
     folder = tmp_path / "logs"
     folder.mkdir()
     with worker("generate", folder):
         wait_until(lambda: state(rung) == state(silent) == "completed")
         assert len(outputs(rung)) == 500
-        wait_until(lambda: queue.count_bells(queue.GENERATE) == 0)
+        wait_until(lambda: queue.waiting_bells(queue.GENERATE) == {queue.GENERATE: 0})
         missed = submit(texts)
         sweep()
         wait_until(lambda: state(missed) == "completed")
@@ -54,17 +54,17 @@ def test_a_sweep_does_not_ring_while_enough_bells_wait() -> None:
     submit(["x"])
     for _ in range(queue.MAX_BELLS + 3):
         sweep()
-    wait_until(lambda: queue.count_bells(queue.GENERATE) == queue.MAX_BELLS)
+    wait_until(lambda: queue.waiting_bells(queue.GENERATE) == {queue.GENERATE: queue.MAX_BELLS})
 
 
 @pytest.mark.usefixtures("broker")
 def test_however_much_is_submitted_few_bells_wait_and_once_they_are_heard_others_ring() -> None:
     for _ in range(20):
         assert queue.ring(queue.GENERATE, [POOL], times=3)
-    assert queue.count_bells(queue.GENERATE) == queue.MAX_BELLS
+    assert queue.waiting_bells(queue.GENERATE) == {queue.GENERATE: queue.MAX_BELLS}
     queue.app().control.purge()
     assert queue.ring(queue.GENERATE, ["echo:other"], times=3)
-    assert queue.count_bells(queue.GENERATE) == 3
+    assert queue.waiting_bells(queue.GENERATE) == {queue.GENERATE: 3}
 
 
 def test_a_broker_that_is_away_counts_no_bells_and_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def test_a_broker_that_is_away_counts_no_bells_and_raises_nothing(monkeypatch: p
         settings.get.cache_clear()
         queue.forget()
         assert queue.ring(queue.GENERATE, [POOL]) is False
-        assert queue.count_bells(queue.GENERATE) == 0
+        assert queue.waiting_bells(queue.GENERATE) is None
     settings.get.cache_clear()
     queue.forget()
 

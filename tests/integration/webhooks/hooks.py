@@ -7,6 +7,7 @@ from socket import socket
 from typing import Any
 from uuid import UUID
 
+import httpx
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from starlette.testclient import TestClient
@@ -36,7 +37,7 @@ class Answers:
         connection.sendall(self._answers.pop(0) if len(self._answers) > 1 else self._answers[0])
 
 
-def register(client: TestClient, url: str, *events: str, **more: Any) -> dict[str, Any]:
+def register(client: TestClient | httpx.Client, url: str, *events: str, **more: Any) -> dict[str, Any]:
     """Registers an endpoint and returns the API's answer, with its secret."""
     answer = client.post(PATH, json={"url": url, "events": list(events) or ["job.*"], **more})
     assert answer.status_code == 201, answer.text
