@@ -34,7 +34,8 @@ def make_key(page: "Page", name: str, *more_scopes: str) -> str:
         page.locator(f"#scope-{scope}").check()
     page.get_by_role("button", name="Make the key").click()
     page.get_by_role("heading", name=f"The key {name} is made").wait_for()
-    return page.locator("#key").input_value()
+    key: str = page.locator("#key").input_value()
+    return key
 
 
 def revoke_key(page: "Page", name: str) -> None:
