@@ -9,15 +9,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import psycopg
 import redis
 from sqlalchemy.engine import make_url
 
@@ -25,6 +23,7 @@ from lengthwise import migrate
 from lengthwise.child import tied_to_this_process
 from lengthwise.local.embedded import Servers
 from tests.caller import ADMIN_VARIABLE, PEPPER_VARIABLE
+from tests.databases import Databases, administer, drop, new_name, with_database
 
 DATABASE_VARIABLE = "LENGTHWISE_DATABASE_URL"
 REDIS_VARIABLE = "LENGTHWISE_REDIS_URL"
@@ -37,31 +36,18 @@ OF_AN_INSTALLATION = (DATABASE_VARIABLE, REDIS_VARIABLE, ADMIN_VARIABLE, PEPPER_
 
 @dataclass(frozen=True)
 class Urls:
-    """A migrated database to clone, which must have no connections, and a Redis database that tests may flush."""
+    """The databases that tests may use, and a Redis database that they may flush."""
 
-    template: str
+    databases: Databases
     redis: str
 
-    @contextmanager
-    def fresh_database(self) -> Iterator[str]:
-        """Yields the URL of a migrated, empty database. At the end it is dropped, even if it has sessions."""
-        with self._database(f"TEMPLATE {make_url(self.template).database}") as url:
-            yield url
+    def fresh_database(self) -> AbstractContextManager[str]:
+        """Gives the URL of a migrated, empty database."""
+        return self.databases.lent()
 
-    @contextmanager
-    def bare_database(self) -> Iterator[str]:
-        """Yields the URL of an empty database without our tables."""
-        with self._database("") as url:
-            yield url
-
-    @contextmanager
-    def _database(self, options: str) -> Iterator[str]:
-        name = _new_name()
-        _administer(self.template, f"CREATE DATABASE {name} {options}")
-        try:
-            yield _with_database(self.template, name)
-        finally:
-            _administer(self.template, f"DROP DATABASE {name} WITH (FORCE)")
+    def bare_database(self) -> AbstractContextManager[str]:
+        """Gives the URL of an empty database without our tables."""
+        return self.databases.bare()
 
 
 @contextmanager
@@ -79,8 +65,8 @@ def running() -> Iterator[Urls]:
             assert servers.redis_url
             shared_redis = os.environ.get(REDIS_VARIABLE) is not None
             redis_url = _unused_database(servers.redis_url) if shared_redis else servers.redis_url
-            with _template(servers.database_url) as template:
-                yield Urls(template, redis_url)
+            with _databases(servers.database_url) as databases:
+                yield Urls(databases, redis_url)
 
 
 @contextmanager
@@ -98,29 +84,16 @@ def reachable_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def _template(server_url: str) -> Iterator[str]:
-    name = _new_name()
-    _administer(server_url, f"CREATE DATABASE {name}")
-    template = _with_database(server_url, name)
+def _databases(server_url: str) -> Iterator[Databases]:
+    template = with_database(server_url, new_name())
+    administer(template, f"CREATE DATABASE {make_url(template).database}")
+    databases = Databases(template)
     try:
         migrate.upgrade(template)
-        yield template
+        yield databases
     finally:
-        _administer(server_url, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _new_name() -> str:
-    return f"lengthwise_test_{uuid.uuid4().hex[:12]}"
-
-
-def _with_database(url: str, name: str) -> str:
-    return make_url(url).set(database=name).render_as_string(hide_password=False)
-
-
-def _administer(url: str, statement: str) -> None:
-    """Runs one statement outside a transaction, on the database ``postgres``: the template may have no sessions."""
-    with psycopg.connect(_with_database(url, "postgres"), autocommit=True) as connection:
-        connection.execute(statement.encode())
+        databases.drop_spare()
+        drop(template)
 
 
 def redis_client(url: str) -> redis.Redis:

@@ -150,23 +150,39 @@ def test_a_stop_string_ends_an_answer(client: TestClient, run_worker: RunWorker)
 
 
 @pytest.mark.usefixtures("small_chunks")
-@pytest.mark.parametrize("most_bytes", [1, 500, 5_000])
+@pytest.mark.parametrize("is_cancelled", [True, False])
+@pytest.mark.parametrize("most_bytes", [1, 500, 5_000, 20_000])
 def test_long_results_come_in_short_pages_and_each_once(
-    client: TestClient, run_worker: RunWorker, monkeypatch: pytest.MonkeyPatch, most_bytes: int
+    client: TestClient, run_worker: RunWorker, monkeypatch: pytest.MonkeyPatch, most_bytes: int, is_cancelled: bool
 ) -> None:
     monkeypatch.setattr(results, "_PAGE_BYTES", most_bytes)
     job = submit(client, TEXTS)
-    work_a_little(client, job["id"])
-    client.post(job["links"]["cancel"])
+    if is_cancelled:
+        work_a_little(client, job["id"])
+        client.post(job["links"]["cancel"])
+    else:
+        run_worker()
     found = download(client, job["id"])
     assert [each["index"] for each in found] == list(range(N_ITEMS))
-    assert {each["status"] for each in found} == {"succeeded", "cancelled"}
-    with database.engine().connect() as connection:
-        page = results.read_page(
-            connection, UUID(job["id"]), store=store_of(job), after=-1, limit=1000, chunk_items=64, n_items=N_ITEMS
-        )
-    sizes = [len(row.line or row.payload or b"") for row in page.rows]
-    assert sum(sizes[:-1]) < most_bytes
+    assert {each["status"] for each in found} == ({"succeeded", "cancelled"} if is_cancelled else {"succeeded"})
+    n_read = 0
+    after: int | None = -1
+    while after is not None:
+        with database.engine().connect() as connection:
+            page = results.read_page(
+                connection,
+                UUID(job["id"]),
+                store=store_of(job),
+                after=after,
+                limit=1000,
+                chunk_items=64,
+                n_items=N_ITEMS,
+                has_dropped=is_cancelled,
+            )
+        sizes = [len(row.line or row.payload or b"") for row in page.rows]
+        assert sum(sizes[:-1]) < most_bytes
+        n_read, after = n_read + len(sizes), page.next_after
+    assert n_read == N_ITEMS
 
 
 def store_of(job: dict[str, Any]) -> int:

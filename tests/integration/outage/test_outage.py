@@ -225,7 +225,7 @@ def small_disk(servers: real.Urls) -> Iterator[Path]:
         if subprocess.run(command, capture_output=True, check=False).returncode != 0:
             pytest.skip("no disk can be mounted here")
         stack.callback(subprocess.run, ["umount", str(disk)], check=True)
-        sockets = Path(str(make_url(servers.template).query["host"]))
+        sockets = Path(str(make_url(servers.databases.template).query["host"]))
         os.chown(disk, sockets.stat().st_uid, sockets.stat().st_gid)
         yield disk
 

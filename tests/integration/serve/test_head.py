@@ -218,6 +218,13 @@ def test_endless_headers_cost_no_memory(api: RawApi) -> None:
 
 def test_refusals_are_summed_up_in_the_log_and_repeat_nothing(api: RawApi) -> None:
     before = len(api.process.output().splitlines())
+
+    def added() -> list[str]:
+        return api.process.output().splitlines()[before:]
+
+    def of_known_callers() -> list[str]:
+        return [line for line in added() if "api.shield" in line]
+
     for _ in range(100):
         for sent in (MALFORMED["a TLS handshake"], MALFORMED["an unknown method"], MALFORMED["a folded header"]):
             assert api.ask(sent).status == 400
@@ -225,11 +232,10 @@ def test_refusals_are_summed_up_in_the_log_and_repeat_nothing(api: RawApi) -> No
         with api.connect() as caller:
             caller.sendall(post(b"Content-Length: 100\r\n", SECRET))
     real.wait_until(lambda: "refused before authentication" in api.process.output(), 20)
+    real.wait_until(lambda: len(of_known_callers()) >= 100, 20)
     after = api.process.output()
-    added = after.splitlines()[before:]
-    of_known_callers = [line for line in added if "api.shield" in line]
-    assert [" key=" in line for line in of_known_callers] == [True] * 100, "those who left before their body was read"
-    assert len(added) - len(of_known_callers) < 10
+    assert [" key=" in line for line in of_known_callers()] == [True] * 100, "those who left before their body was read"
+    assert len(added()) - len(of_known_callers()) < 10
     assert SECRET.decode() not in after
     assert "unexpected" not in after and "ERROR" not in after
     assert re.search(r"refused before authentication: \d+ with 400", after)

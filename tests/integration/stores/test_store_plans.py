@@ -51,7 +51,18 @@ def filled(servers: real.Urls, request: pytest.FixtureRequest) -> Iterator[None]
     ("statement", "values", "used", "most"),
     [
         (claim._ITEMS[1], {"ids": [1, 2, 3]}, {"items_1_pkey"}, 3 + 3 * 50),
-        (results._STATEMENTS[False, False][1], {"after": 4_999, "end": 10_000}, {"results_1_pkey"}, 1_000),
+        (
+            results._STATEMENTS[False, False][1],
+            {"after": 4_999, "start": 0, "end": 10_000},
+            {"results_1_pkey"},
+            200 + 1_000,
+        ),
+        (
+            results._STATEMENTS[False, False][1],
+            {"after": 4_999, "start": 0, "end": 10_000, "bytes": -1},
+            {"results_1_pkey"},
+            200 + 1_000,
+        ),
         (
             results._STATEMENTS[True, False][1],
             {"after": 4_999, "start": 0, "end": 10_000},
@@ -63,14 +74,23 @@ def filled(servers: real.Urls, request: pytest.FixtureRequest) -> Iterator[None]
         (push._LINES[1], {"lo": 100, "hi": 150}, {"items_1_pkey", "results_1_pkey"}, 2 * 50),
         (sweep._EXPIRE_LEASES[1], {"store": 1, "max_deaths": 3}, {"items_1_pkey"}, 10 * 25 + 5 * 1_000),
     ],
-    ids=["claim", "results", "results with dropped", "failed items", "payloads", "pushes", "expired leases"],
+    ids=[
+        "claim",
+        "results",
+        "long results",
+        "results with dropped",
+        "failed items",
+        "payloads",
+        "pushes",
+        "expired leases",
+    ],
 )
 def test_a_statement_reads_only_the_rows_that_it_needs(
     statement: str, values: dict[str, Any], used: set[str], most: int
 ) -> None:
     nodes = [
         node
-        for node in explain(statement, job=JOB, limit=1_000, bytes=2**22, **values)
+        for node in explain(statement, **{"job": JOB, "limit": 1_000, "bytes": 2**22} | values)
         if node.get("Relation Name") in (None, "items_1", "results_1", "shards")
     ]
     assert used <= indexes(nodes)

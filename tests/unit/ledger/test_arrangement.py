@@ -12,6 +12,7 @@ ITEMS = st.lists(
         NewItem,
         n_tokens=st.integers(1, 40),
         payload=st.integers(0, 30).map(bytes),
+        lengths=st.just(()),
         refusal=st.none() | st.just(b"refused"),
         pool=st.sampled_from(POOLS),
     ),
