@@ -69,7 +69,8 @@ class ModelTokenizer:
         if not reachable:
             return [self._ids(encoding) for encoding in encodings]
         return [
-            self._ids(encoding) if reachable.isdisjoint(encoding.ids) else self._barred(text, encoding)
+            # Each look at ``ids`` makes a list.
+            ids if reachable.isdisjoint(ids := encoding.ids) else self._barred(text, encoding)
             for text, encoding in zip(texts, encodings, strict=True)
         ]
 
