@@ -61,7 +61,8 @@ class GenerateKind(SampledKind):
         if not answers:
             return {"text": "", "finish_reason": "stop"} | params.scored(answers)
         text = trimmed(answers[0].text, params.stop)
-        return {"text": text, "finish_reason": answers[0].finish_reason} | params.scored(answers)
+        output = {"text": text, "finish_reason": answers[0].finish_reason}
+        return output | params.scored(answers) if params.score else output
 
     def output_fields(self, specs: Sequence[ModelSpec]) -> Collection[FieldPath] | None:
         return [("text",), ("finish_reason",), ("score",)]

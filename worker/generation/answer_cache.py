@@ -6,7 +6,6 @@ Knows nothing of jobs or items. The tenant is part of the key, so that no tenant
 import hashlib
 from array import array
 from collections import OrderedDict
-from contextlib import suppress
 from functools import lru_cache
 from uuid import UUID
 
@@ -54,8 +53,10 @@ class AnswerCache:
     def get(self, key: bytes) -> ModelAnswer | None:
         found = self._answers.get(key)
         if found is not None:
-            with suppress(KeyError):  # the other thread evicted it just now
+            try:  # noqa: SIM105 - ``suppress`` would cost more than all the rest
                 self._answers.move_to_end(key)
+            except KeyError:  # the other thread evicted it just now
+                pass
         return found
 
     def put(self, key: bytes, answer: ModelAnswer) -> None:

@@ -109,7 +109,8 @@ class Work:
         piece = self.pieces[index]
         decoding = piece.decoding
         tokens, max_new_tokens, prefix = piece.prompt
-        sampling = _sampling(decoding, piece.item)
+        is_greedy = not decoding.temperature and decoding.repetition_penalty is None
+        sampling = GREEDY if is_greedy else _sampling(decoding, piece.item)
         return Request(index, tokens, max_new_tokens, decoding.stop, sampling, prefix, decoding.score, decoding.beams)
 
     @property
@@ -148,7 +149,8 @@ class Work:
         for (index, tokens, reason, scores, vector, score), text in zip(completions, texts, strict=True):
             piece = self.pieces[index]
             kept = tokens if self._keeps_tokens else ()
-            answer = ModelAnswer(text, reason, self._labels, scores, len(tokens), vector, score, kept)
+            # An enum's member would take five times as long to write as JSON.
+            answer = ModelAnswer(text, str(reason), self._labels, scores, len(tokens), vector, score, kept)
             if piece.key is not None:
                 self._answers.put(piece.key, answer)
                 for follower in self._followers.pop(piece.key, ()):
@@ -231,26 +233,25 @@ class Work:
         self._take_output(item, answers, output)
 
     def _take_output(self, item: WorkItem, answers: Sequence[ModelAnswer], output: dict[str, Any] | None) -> None:
-        job = item.shard.job
+        shard = item.shard
+        job = shard.job
+        kind = job.kind
         if output is not None:
-            shard = item.shard
             shard.n_deduplicated += 0 < item.n_shared == len(answers)
             shard.used_input += item.n_input
             shard.used_output += item.n_output
-            self._end(item, ResultStatus.SUCCEEDED, self._line(item, output, answers))
-        elif item.n_attempts + 1 >= job.kind.max_attempts:
-            self._fail(item, job.kind.exhausted_error)
+            warnings = kind.warnings(self._model, job.params, item.job_item, output, answers)
+            if warnings:
+                warnings = tuple(dict.fromkeys(warnings))
+                shard.n_warned.update(warnings)
+            line = kind.succeeded(
+                item.index, item.job_item, output, item.n_input, item.n_output, self._made_by, warnings
+            )
+            self._end(item, ResultStatus.SUCCEEDED, line)
+        elif item.n_attempts + 1 >= kind.max_attempts:
+            self._fail(item, kind.exhausted_error)
         else:
             self._prompt(job, [item], n_attempts=item.n_attempts + 1)
-
-    def _line(self, item: WorkItem, output: dict[str, Any], answers: Sequence[ModelAnswer]) -> bytes:
-        """The result line of an item that succeeded. Counts its warnings."""
-        shard, kind = item.shard, item.shard.job.kind
-        warnings = kind.warnings(self._model, shard.job.params, item.job_item, output, answers)
-        if warnings:
-            warnings = tuple(dict.fromkeys(warnings))
-            shard.n_warned.update(warnings)
-        return kind.succeeded(item.index, item.job_item, output, item.n_input, item.n_output, self._made_by, warnings)
 
     def _end(self, item: WorkItem, status: ResultStatus, line: bytes) -> None:
         if item.is_ended:
@@ -285,7 +286,6 @@ def _keys(job: WorkJob, decoding: Decoding) -> AnswerKeys | None:
 def _sampling(decoding: Decoding, item: WorkItem) -> Sampling:
     """Gives each item a seed of its own, so that its answer does not depend on its batch."""
     if not decoding.temperature:
-        greedy = decoding.repetition_penalty is None
-        return GREEDY if greedy else Sampling(repetition_penalty=decoding.repetition_penalty)
+        return Sampling(repetition_penalty=decoding.repetition_penalty)
     seed = decoding.seed if item.shard.job.kind.decodes_per_item else decoding.seed + item.index
     return Sampling(decoding.temperature, decoding.top_p, decoding.top_k, seed, decoding.repetition_penalty)
