@@ -125,7 +125,10 @@ def _counted(portion: Portion, refuse: Refuse) -> Iterator[CountedPortion]:
         lengths = [len(prompt.tokens) for prompt in each]
         code = None if all_fit else _misfit(each, spec.context, min_answer)
         refusal = _failed(target, place, item, code) if code else None
-        found.append(NewItem(_cost(item, payload, lengths), payload, refusal, lengths, pool))
+        n_tokens = sum(lengths) or 1
+        if len(payload) > n_tokens * _MOST_CHARACTERS:
+            n_tokens = max(n_tokens, _cost(item, payload))
+        found.append(NewItem(n_tokens, payload, refusal, lengths, pool))
     yield CountedPortion(found, {pool for pool, _ in distinct})
 
 
@@ -142,16 +145,13 @@ def _unanswerable(portion: Portion, code: str) -> CountedPortion:
     return CountedPortion([NewItem(1, payload, refusal, [], pool)], {pool})
 
 
-def _cost(item: JobItem, payload: bytes, lengths: Sequence[int]) -> int:
-    """The item's tokens, or more for an item of which the model reads next to nothing.
+def _cost(item: JobItem, payload: bytes) -> int:
+    """What an item counts in tokens of which the model reads next to nothing.
 
     Such an item is parsed, cleaned and cut all the same, so that not many of them may be in one claim.
     """
-    n_tokens = sum(lengths) or 1
-    if len(payload) <= n_tokens * _MOST_CHARACTERS:
-        return n_tokens
     of_text = sum(map(len, item.texts())) // _MOST_CHARACTERS
-    return max(n_tokens, of_text, (len(payload) - _FREE_BYTES) // _MOST_BYTES)
+    return max(of_text, (len(payload) - _FREE_BYTES) // _MOST_BYTES)
 
 
 #: The pool of an item, and the fewest tokens that its model must be able to write.

@@ -78,7 +78,10 @@ class NativeKind(ABC):
     ) -> Sequence[str]:
         """Only that the item is blank."""
         texts = item.texts()
-        return ("blank",) if texts and not any(map(str.strip, texts)) else ()
+        for text in texts:
+            if text and not text.isspace():
+                return ()
+        return ("blank",) if texts else ()
 
     def output_fields(self, specs: Sequence[ModelSpec]) -> Collection[FieldPath] | None:
         """The fields of the outputs of these models, of which filters of webhooks may name each.

@@ -56,5 +56,7 @@ def _limit(spec: ModelSpec, params: SamplingParams) -> int:
 
 def trimmed(text: str, stop: tuple[str, ...] | list[str]) -> str:
     """The answer up to the first stop string; engines stop after the token that completed it."""
+    if not stop:
+        return text
     ends = [text.find(string) for string in stop if string in text]
     return text[: min(ends)] if ends else text

@@ -64,11 +64,10 @@ class AnswerCache:
         if key in answers:
             return
         answers[key] = answer
-        self._bytes_left -= len(key) + _bytes_of(answer)
+        self._bytes_left -= _n_bytes(key, answer)
         while len(answers) > self._max_answers or (self._bytes_left < 0 and answers):
-            oldest, dropped = answers.popitem(last=False)
-            self._bytes_left += len(oldest) + _bytes_of(dropped)
+            self._bytes_left += _n_bytes(*answers.popitem(last=False))
 
 
-def _bytes_of(answer: ModelAnswer) -> int:
-    return len(answer.text) + _NUMBER_BYTES * (len(answer.vector) + len(answer.tokens))
+def _n_bytes(key: bytes, answer: ModelAnswer) -> int:
+    return len(key) + len(answer.text) + _NUMBER_BYTES * (len(answer.vector) + len(answer.tokens))

@@ -38,6 +38,8 @@ _SEALED = 1_000
 _COUNT_JOBS = 100
 #: How often secrets are checked, and lost workers forgotten.
 _SELDOM_SECONDS = 30.0
+#: How often jobs, batches and files are looked for whose time is over. They have lived for days.
+_EXPIRE_SECONDS = 10.0
 #: How long a lost worker is shown.
 _SHOWN_SECONDS = 3600.0
 
@@ -47,7 +49,7 @@ class Sweeper:
 
     def __init__(self, shutdown: Shutdown) -> None:
         self._shutdown = shutdown
-        self._seldom_at = -_SELDOM_SECONDS
+        self._seldom_at, self._expired_at = -_SELDOM_SECONDS, -_EXPIRE_SECONDS
         self._rated_at = -float(work_rate.INTERVAL_SECONDS)
         self._checked: UUID | None = None  # the open job that was checked last
         #: When the last round ended, by the monotonic clock; 0 before the first one began.
@@ -84,7 +86,8 @@ class Sweeper:
                 _ring_bells()
                 _count_usage()
                 self._add_rate()
-                _delete_expired()
+                self._expire()
+                _purge()
         except Unavailable as error:
             log.warning("not swept: %s", error)
 
@@ -100,6 +103,17 @@ class Sweeper:
             self._rated_at = time.monotonic()
             with _transaction() as connection:
                 work_rate.add(connection)
+
+    def _expire(self) -> None:
+        """Hides what is older than its retention. If there was anything, more may be found in the next sweep."""
+        if time.monotonic() - self._expired_at < _EXPIRE_SECONDS:
+            return
+        seconds = settings.get().retention_seconds
+        with _transaction() as connection:
+            n_expired = retention.expire(connection, retention_seconds=seconds)
+            n_expired += batch.expire(connection, retention_seconds=seconds) + file.expire(connection)
+        if not n_expired:
+            self._expired_at = time.monotonic()
 
     def _is_seldom_due(self) -> bool:
         is_due = time.monotonic() - self._seldom_at >= _SELDOM_SECONDS
@@ -192,17 +206,14 @@ def _count_usage() -> None:
             is_more = usage.add_ended_jobs(connection, limit=_COUNT_JOBS) == _COUNT_JOBS
 
 
-def _delete_expired() -> None:
-    current = settings.get()
+def _purge() -> None:
+    """Empties stores that no job needs, and removes rows of deleted jobs and files."""
     with _transaction() as connection:
-        retention.expire(connection, retention_seconds=current.retention_seconds)
-        batch.expire(connection, retention_seconds=current.retention_seconds)
-        file.expire(connection)
         left = store.find_left(connection)
     for number in left:
         with suppress(LockNotAvailable), _transaction() as connection:  # somebody still reads there: the next sweep
             store.empty(connection, number)
-    is_more, end = True, time.monotonic() + _PURGE_SHARE * current.sweep_seconds
+    is_more, end = True, time.monotonic() + _PURGE_SHARE * settings.get().sweep_seconds
     while is_more and time.monotonic() < end:
         with _transaction() as connection:
             is_more = retention.purge(connection, items=_PURGE_ITEMS) > 0

@@ -84,9 +84,9 @@ def test_an_item_without_text_that_is_large_in_memory_counts_as_long(
 ) -> None:
     found = KINDS[kind] if kind in KINDS else BY_NAME[kind]
     item, payload = found.item_type.model_validate(sent), to_json(sent)
-    assert _cost(item, payload, [1]) > len(payload) / 20, "so a claim's memory is bounded by its tokens"
+    assert _cost(item, payload) > len(payload) / 20, "so a claim's memory is bounded by its tokens"
 
 
 def test_a_little_metadata_costs_nothing(spec: ModelSpec) -> None:
     sent = {"text": "a", "metadata": {"row": 7, "note": "b" * 900}}
-    assert _cost(KINDS["generate"].item_type.model_validate(sent), to_json(sent), [1]) == 1
+    assert _cost(KINDS["generate"].item_type.model_validate(sent), to_json(sent)) <= 1
