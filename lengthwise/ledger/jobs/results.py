@@ -63,10 +63,12 @@ def read_page(
     """
     start = (after + 1) // chunk_items * chunk_items
     end = start + chunk_items
-    reading, asking = (database.cursor(connection, binary=True) for _ in range(2))
+    sizing, reading, asking = (database.cursor(connection, binary=True) for _ in range(3))
+    where = {"job": job_id, "after": after, "start": start, "end": end, "limit": limit, "bytes": _PAGE_BYTES}
+    is_short = not has_dropped and sizing.execute(_IS_SHORT, where).fetchone() == (True,)
+    has_status = status is not None
+    statement = (_OF_SHORT_CHUNKS[has_status] if is_short else _STATEMENTS[has_dropped, has_status])[store]
     with database.pipelined(connection):
-        statement = _STATEMENTS[has_dropped, status is not None][store]
-        where = {"job": job_id, "after": after, "start": start, "end": end, "limit": limit, "bytes": _PAGE_BYTES}
         reading.execute(statement, where | {"status": status})
         # Checked after reading: if the job still exists now, none of its rows was removed while they were read.
         asking.execute(_IS_THERE, {"job": job_id})
@@ -135,29 +137,26 @@ SELECT index, status, result, payload FROM (
 ) sized WHERE n_before < %(bytes)s ORDER BY index
 """
 
-# Most chunks are short as a whole, as their shards know, and no line of them is measured. Only one of the two runs.
-_SETTLED_SHORT = f"""
-WITH chunk AS MATERIALIZED (
-  SELECT coalesce(sum(n_bytes + n_failed_bytes), 0) <= %(bytes)s AS is_short FROM shards
-  WHERE job_id = %(job)s AND lo >= %(start)s AND lo < %(end)s AND state = 'done'
-)
-(SELECT * FROM ({{page}}) page WHERE (SELECT is_short FROM chunk))
-UNION ALL
-(SELECT * FROM ({_SHORT}) page WHERE NOT (SELECT is_short FROM chunk))
-ORDER BY index
-"""  # noqa: S608 - built from constants
+# What is settled stays as it is. Of most chunks the shards know that no page of them can be long.
+_IS_SHORT = """
+SELECT coalesce(sum(n_bytes + n_failed_bytes) <= %(bytes)s AND bool_and(state = 'done'), false) FROM shards
+WHERE job_id = %(job)s AND lo >= %(start)s AND lo < %(end)s
+"""
 
 
-def _paged(within: str, page: str) -> tuple[str, ...]:
-    return by_store(within.replace("{page}", page))
+def _within_bytes(page: str) -> tuple[str, ...]:
+    return by_store(_SHORT.replace("{page}", page))
 
 
+_DROPPED_TOO, _DROPPED_TOO_SO = (_AND_DROPPED.replace("{settled}", each) for each in (_SETTLED, _SETTLED_SO))
 #: By whether there may be items that never ran, and whether only one status is wanted; then by store.
 _STATEMENTS = {
-    (False, False): _paged(_SETTLED_SHORT, _SETTLED),
-    (False, True): _paged(_SETTLED_SHORT, _SETTLED_SO),
-    (True, False): _paged(_SHORT, _AND_DROPPED.replace("{settled}", _SETTLED)),
-    (True, True): _paged(_SHORT, _AND_DROPPED.replace("{settled}", _SETTLED_SO)),
+    (False, False): _within_bytes(_SETTLED),
+    (False, True): _within_bytes(_SETTLED_SO),
+    (True, False): _within_bytes(_DROPPED_TOO),
+    (True, True): _within_bytes(_DROPPED_TOO_SO),
 }
+#: The same for chunks that are short and wholly settled: no line is measured. By whether only one status is wanted.
+_OF_SHORT_CHUNKS = {False: by_store(_SETTLED), True: by_store(_SETTLED_SO)}
 
 _IS_THERE = "SELECT 1 FROM jobs WHERE id = %(job)s AND deleted_at IS NULL"

@@ -51,18 +51,9 @@ def filled(servers: real.Urls, request: pytest.FixtureRequest) -> Iterator[None]
     ("statement", "values", "used", "most"),
     [
         (claim._ITEMS[1], {"ids": [1, 2, 3]}, {"items_1_pkey"}, 3 + 3 * 50),
-        (
-            results._STATEMENTS[False, False][1],
-            {"after": 4_999, "start": 0, "end": 10_000},
-            {"results_1_pkey"},
-            200 + 1_000,
-        ),
-        (
-            results._STATEMENTS[False, False][1],
-            {"after": 4_999, "start": 0, "end": 10_000, "bytes": -1},
-            {"results_1_pkey"},
-            200 + 1_000,
-        ),
+        (results._IS_SHORT, {"start": 0, "end": 10_000}, {"shards_job_id_lo_key"}, 200),
+        (results._OF_SHORT_CHUNKS[False][1], {"after": 4_999, "end": 10_000}, {"results_1_pkey"}, 1_000),
+        (results._STATEMENTS[False, False][1], {"after": 4_999, "end": 10_000}, {"results_1_pkey"}, 1_000),
         (
             results._STATEMENTS[True, False][1],
             {"after": 4_999, "start": 0, "end": 10_000},
@@ -76,8 +67,9 @@ def filled(servers: real.Urls, request: pytest.FixtureRequest) -> Iterator[None]
     ],
     ids=[
         "claim",
+        "short chunks",
+        "short results",
         "results",
-        "long results",
         "results with dropped",
         "failed items",
         "payloads",
@@ -90,7 +82,7 @@ def test_a_statement_reads_only_the_rows_that_it_needs(
 ) -> None:
     nodes = [
         node
-        for node in explain(statement, **{"job": JOB, "limit": 1_000, "bytes": 2**22} | values)
+        for node in explain(statement, job=JOB, limit=1_000, bytes=2**22, **values)
         if node.get("Relation Name") in (None, "items_1", "results_1", "shards")
     ]
     assert used <= indexes(nodes)
