@@ -41,13 +41,13 @@ lint: $(INSTALLED) ## Check style, types and which packages may import which
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Processes that run tests at the same time. Each starts a PostgreSQL and a Redis of its own.
-PROCESSES ?= 2
+# Processes that run tests at the same time, more than there are cores, because many tests wait. Each starts a PostgreSQL and a Redis of its own.
+PROCESSES ?= 3
 
 # A file's tests stay together, so that its fixtures are made once. Tests that start whole installations come last.
-test: lint ## Run lint and all tests on real PostgreSQL and Redis, PROCESSES (2) at a time
+test: lint ## Run lint and all tests on real PostgreSQL and Redis, PROCESSES (3) at a time
 	$(BIN)/pytest -n $(PROCESSES) --dist loadfile -m "not js and not slow and not page and not alone"
-	$(BIN)/pytest -m alone
+	$(BIN)/pytest -n 2 -m alone
 
 SEEDS ?= 20
 PARALLEL ?= 1
