@@ -57,7 +57,6 @@ def installed(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("LENGTHWISE_MASTER_KEY", real.MASTER_KEY)
     forget()
     yield settings.get()
-    database.shut(database.engine())
     forget()
 
 
@@ -72,6 +71,8 @@ def each_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 def forget() -> None:
     """Drops the settings, pools and apps that this process made for other servers."""
     settings.get.cache_clear()
+    for pool in database._pools.copy().values():  # a thread of an earlier test may have made one after its end
+        database.shut(pool)
     database.forget()
     queue.forget()
 
