@@ -38,7 +38,7 @@ _SEALED = 1_000
 _COUNT_JOBS = 100
 #: How often secrets are checked, and lost workers forgotten.
 _SELDOM_SECONDS = 30.0
-#: How often jobs, batches and files are looked for whose time is over. They have lived for days.
+#: How often jobs, batches and files are looked for whose time is over. They have lived for an hour at least.
 _EXPIRE_SECONDS = 10.0
 #: How long a lost worker is shown.
 _SHOWN_SECONDS = 3600.0

@@ -17,6 +17,7 @@ from tests.ledger import figures, knobs, must_take, put, sql, take_all
 from tests.ledger import submit as write
 from tests.workers import sweep
 from worker.delivery.signing import new_secret
+from worker.shutdown import Shutdown
 from worker.upkeep import sweep as sweeps
 
 HOOK = ("http://receiver.example/hook", new_secret())
@@ -193,3 +194,24 @@ def test_a_download_of_a_deleted_job_breaks_off_and_leaves_no_gaps() -> None:
     assert page.next_after is not None
     with database.engine().begin() as connection, pytest.raises(NotFound):
         results.read_page(connection, job, store=0, after=page.next_after, limit=100, chunk_items=10, n_items=30)
+
+
+@pytest.mark.usefixtures("installed")
+def test_sweeps_look_for_old_jobs_now_and_then_and_each_time_while_there_are_any(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def n_shown() -> int:
+        return int(sql("SELECT count(*) FROM jobs WHERE deleted_at IS NULL")[0][0])
+
+    knobs(monkeypatch, retention_seconds=60)
+    monkeypatch.setattr(retention, "_JOBS", 2)
+    jobs, sweeper = [ended(1) for _ in range(5)], sweeps.Sweeper(Shutdown())
+    sweeper.sweep()
+    for job in jobs:
+        age(job, 61)
+    sweeper.sweep()
+    assert n_shown() == 5, "it looked just now"
+    sweeper._expired_at -= sweeps._EXPIRE_SECONDS
+    for n_left in (3, 1, 0):
+        sweeper.sweep()
+        assert n_shown() == n_left
