@@ -69,7 +69,7 @@ def each_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 
 def forget() -> None:
-    """Drops the settings, pools and apps that this process made for other servers."""
+    """Drops the settings, pools and apps that this process made for other servers, and closes the pools."""
     settings.get.cache_clear()
     for pool in database._pools.copy().values():  # a thread of an earlier test may have made one after its end
         database.shut(pool)

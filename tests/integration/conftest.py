@@ -122,7 +122,6 @@ def serving(servers: real.Urls, folder: Path, **knobs: object) -> Iterator[TestC
         forget()
         with caller.calling(create_app(), raise_server_exceptions=False) as client:
             yield client
-        database.shut(database.engine())
         forget()
 
 

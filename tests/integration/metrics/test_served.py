@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from api.app import create_app
-from lengthwise import database, settings
+from lengthwise import settings
 from tests import caller
 from tests.conftest import forget
 from tests.ledger import knobs, submit
@@ -102,7 +102,6 @@ def away(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     forget()
     knobs(monkeypatch, database_url="postgresql://127.0.0.1:9/none")
     yield
-    database.shut(database.engine())
     forget()
 
 

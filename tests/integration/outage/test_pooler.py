@@ -37,11 +37,9 @@ pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no pgbouncer o
 def bouncer(installed: settings.Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[PgBouncer]:
     """The settings name it in place of Postgres."""
     with pooled(installed.require_database_url()) as bouncer:
-        database.shut(database.engine())
         monkeypatch.setenv("LENGTHWISE_DATABASE_URL", bouncer.url)
         forget()
         yield bouncer
-        database.shut(database.engine())
         forget()
 
 
